@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Functions linked by name, and loaded for one configuration.
+
+A program is a table of functions; a revision is another table laid over it.
+Calls are by name, so a revision may replace any function and holds only what
+it replaces.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from types import FunctionType, ModuleType
+from typing import Any
+
+import attrs
+
+from sgxmodel.errors import LinkError
+from sgxmodel.machine.blocks import CompiledFunction, Site, compile_blocks
+from sgxmodel.machine.layout import Layout, Param, Static
+from sgxmodel.machine.notation import KernelFunction
+
+
+def CALL() -> None:
+    """Request: call a kernel function.  Only its identity matters."""
+
+
+def RETURN() -> None:
+    """Request: return to the caller.  Only its identity matters."""
+
+
+Frame = tuple[Any, tuple[Any, ...], Any]
+"""(block, live locals, calling frame or None)."""
+
+
+def functions_of(*modules: ModuleType) -> dict[str, KernelFunction]:
+    """The functions of the notation that are defined in (not imported into) the modules."""
+    return {
+        name: value
+        for module in modules
+        for name, value in vars(module).items()
+        if isinstance(value, KernelFunction) and value.globals is vars(module)
+    }
+
+
+@attrs.define(eq=False)
+class Program:
+    """All functions of one revision, compiled; independent of any configuration."""
+
+    functions: dict[str, CompiledFunction]
+
+    @classmethod
+    def link(cls, *tables: Mapping[str, KernelFunction]) -> Program:
+        """Lay tables over each other, later ones win.  Raises :class:`LinkError`."""
+        merged: dict[str, KernelFunction] = {}
+        for table in tables:
+            merged.update(table)
+        for fn in merged.values():
+            for name, lineno in fn.calls.items():
+                if name not in merged:
+                    raise LinkError(
+                        f"{fn.filename}:{lineno}: {fn.name} calls {name}, which nobody defines"
+                    )
+        return cls({name: _compiled(fn) for name, fn in merged.items()})
+
+    def replace(self, table: Mapping[str, KernelFunction]) -> Program:
+        """This program with some functions replaced by name."""
+        for name in table:
+            if name not in self.functions:
+                raise LinkError(f"cannot replace {name}: this program does not have it")
+        old = {name: fn.source for name, fn in self.functions.items()}
+        return Program.link(old, table)
+
+    def load(self, layout: Layout) -> Image:
+        """Bind statics, parameters and calls for one configuration."""
+        return Image.build(self, layout)
+
+
+_CACHE: dict[int, tuple[KernelFunction, CompiledFunction]] = {}
+
+
+def _compiled(fn: KernelFunction) -> CompiledFunction:
+    hit = _CACHE.get(id(fn))
+    if hit is None or hit[0] is not fn:
+        hit = _CACHE[id(fn)] = (fn, compile_blocks(fn))
+    return hit[1]
+
+
+@attrs.define(eq=False)
+class Image:
+    """A loaded program: block functions, ready to run on one layout."""
+
+    layout: Layout
+    entries: dict[str, Callable[..., Any]]
+    params: dict[str, tuple[str, ...]]
+    sites: dict[Any, Site]
+    """Block -> the operation that leads into it."""
+
+    @classmethod
+    def build(cls, program: Program, layout: Layout) -> Image:
+        entries: dict[str, Callable[..., Any]] = {}
+        sites: dict[Any, Site] = {}
+        spaces: list[tuple[CompiledFunction, dict[str, Any]]] = []
+        for name, fn in program.functions.items():
+            space = _namespace(fn, layout)
+            for block in fn.blocks:
+                inner = next(c for c in block.code.co_consts if hasattr(c, "co_code"))
+                space[block.name] = FunctionType(inner, space, block.name)
+                if block.site:
+                    sites[space[block.name]] = block.site
+            entries[name] = space[fn.entry]
+            spaces.append((fn, space))
+        for fn, space in spaces:
+            for called in fn.source.calls:
+                space[f"__entry_{called}"] = entries[called]
+        params = {name: fn.source.params for name, fn in program.functions.items()}
+        return cls(layout, entries, params, sites)
+
+    def start(self, name: str, args: Iterable[Any]) -> Frame:
+        """The local state in which a call of ``name`` begins."""
+        return (self.entries[name], tuple(args), None)
+
+
+def bind(names: Iterable[str], source: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
+    """Look up module-level names; placeholders become what the layout provides."""
+    space: dict[str, Any] = {}
+    for name in names:
+        if name not in source:
+            continue
+        value = source[name]
+        if isinstance(value, Static):
+            space[name] = layout.namespace[value.name]
+        elif isinstance(value, Param):
+            space[name] = layout.namespace.get(value.name, value.default)
+        else:
+            space[name] = value
+    return space
+
+
+def _namespace(fn: CompiledFunction, layout: Layout) -> dict[str, Any]:
+    space = bind(fn.needs, {**fn.source.globals, **fn.source.extra}, layout)
+    space["__call"] = CALL
+    space["__return"] = RETURN
+    return space
