@@ -47,6 +47,9 @@ class Field:
     array: bool = False
 
 
+S = TypeVar("S", bound="Struct")
+
+HANDLE_NAMES = frozenset({"name", "kind", "container", "slots"})
 EMBEDDED: dict[str, type[Embedded]] = {}
 FIELD_NAMES: dict[str, bool] = {}
 """Every declared field name, and whether it is an address (embedded or array)."""
@@ -56,7 +59,11 @@ def _fields(cls: type[Struct]) -> list[Field]:
     out = []
     for name, text in inspect.get_annotations(cls).items():
         text = text if isinstance(text, str) else text.__name__
-        if text.startswith("ClassVar") or name in {"name", "kind", "container", "slots"}:
+        if (
+            text.startswith("ClassVar")
+            or name in {"name", "kind", "container", "slots"}
+            or name.endswith("_len")
+        ):
             continue
         embedded = EMBEDDED.get(text)
         array = text.startswith("Array")
@@ -98,11 +105,9 @@ class Embedded(Struct):
         EMBEDDED[cls.__name__] = cls
 
 
-class Array:
-    """Annotation of a field that is a row of slots; its handle attribute is the first."""
-
-
-S = TypeVar("S", bound=Struct)
+Array = int
+"""Annotation of a field that is a row of slots: its handle attribute is the first slot,
+and ``<name>_len`` how many there are."""
 
 
 @attrs.define
