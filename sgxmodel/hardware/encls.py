@@ -61,7 +61,7 @@ def _fails(S: State, p: frame, leaf: str) -> bool:
 
 def _fresh_child(S: State, p: frame, secs: frame, linaddr: int) -> None:
     S[p.valid] = 1
-    S[p.secs] = secs
+    S[p.enclavesecs] = secs
     S[p.linaddr] = linaddr
     S[secs.children] = S[secs.children] + 1
 
@@ -108,7 +108,7 @@ def EADD(S: State, p: frame, secs: frame, linaddr: int, page_type: str, contents
 @primitive()
 def EEXTEND(S: State, secs: frame, p: frame) -> int:
     """Measure 256 bytes of a page of an enclave that is not initialised yet."""
-    if not S[p.valid] or S[p.page_type] not in (PT_REG, PT_TCS) or S[p.secs] is not secs:
+    if not S[p.valid] or S[p.page_type] not in (PT_REG, PT_TCS) or S[p.enclavesecs] is not secs:
         return PF
     return GP if S[secs.initialized] else 0
 
@@ -137,10 +137,10 @@ def EREMOVE(S: State, p: frame) -> int:
     if kind == PT_SECS and S[p.children]:
         return SGX_CHILD_PRESENT
     if kind in (PT_REG, PT_TCS) or (kind == PT_TRIM and S[p.modified]):
-        if threads_inside(S, S[p.secs]):
+        if threads_inside(S, S[p.enclavesecs]):
             return SGX_ENCLAVE_ACT
     if kind in CHILD_TYPES:
-        secs = S[p.secs]
+        secs = S[p.enclavesecs]
         S[secs.children] = S[secs.children] - 1
     clear(S, p)
     return 0
@@ -168,7 +168,7 @@ def EBLOCK(S: State, p: frame) -> int:
         return SGX_NOTBLOCKABLE
     if S[p.blocked] is not None:
         return SGX_BLKSTATE
-    S[p.blocked] = S[S[p.secs].epoch]
+    S[p.blocked] = S[S[p.enclavesecs].epoch]
     return 0
 
 
@@ -208,7 +208,7 @@ def EWB(S: State, p: frame, va: frame, slot: int, contents: Any, pcmd: Any, at: 
     S[contents.data] = _sealed(S, p, version)
     S[pcmd.data] = _replace(S[pcmd.data], at, _sealed(S, p, version))
     if kind != PT_SECS:
-        secs = S[p.secs]
+        secs = S[p.enclavesecs]
         S[secs.children] = S[secs.children] - 1
     clear(S, p)
     return 0
@@ -220,7 +220,7 @@ def _sealed(S: State, p: frame, version: int) -> tuple[Any, ...]:
     if kind == PT_SECS:
         own = (S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch])
         return (kind, own, 0, "", 0, 0, 0, None, version)
-    eid = S[S[p.secs].eid]
+    eid = S[S[p.enclavesecs].eid]
     flags = (S[p.perms], S[p.pending], S[p.modified], S[p.pr])
     return (kind, eid, S[p.linaddr], *flags, S[p.contents], version)
 
@@ -300,7 +300,7 @@ def EMODPR(S: State, p: frame, perms: str) -> int:
         return SGX_PAGE_NOT_MODIFIABLE
     if S[p.page_type] != PT_REG:
         return PF
-    if not S[S[p.secs].initialized]:
+    if not S[S[p.enclavesecs].initialized]:
         return GP
     S[p.perms] = "".join(c for c in S[p.perms] if c in perms)
     S[p.pr] = 1

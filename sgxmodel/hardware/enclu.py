@@ -57,7 +57,7 @@ def _translate(S: State, mm: mm_struct, index: int) -> frame | None:
 
 def _enter(S: State, p: frame) -> None:
     cpu = S[CURRENT]
-    secs = S[p.secs]
+    secs = S[p.enclavesecs]
     if S[cpu.inside] != S[secs.eid]:
         S[cpu.inside] = S[secs.eid]
         S[cpu.entry_epoch] = S[secs.epoch]
@@ -105,7 +105,7 @@ def EACCEPT(S: State, mm: mm_struct, index: int) -> Any:
     if not (S[p.pending] or S[p.modified] or S[p.pr]):
         return SGX_PAGE_ATTRIBUTES_MISMATCH
     if S[p.modified] or S[p.pr]:
-        secs = S[p.secs]
+        secs = S[p.enclavesecs]
         # Tracking: everybody inside must have entered after the ETRACK of the change.
         if threads_inside(S, secs, S[secs.epoch] - 1):
             return SGX_NOT_TRACKED

@@ -65,13 +65,13 @@ class processor(Struct):
 class frame(Struct):
     """One EPC page: its EPCM entry, and the state that lives in a SECS or VA page.
 
-    ``secs`` is the SECS frame of a child; ``blocked`` the epoch of EBLOCK or
+    ``enclavesecs`` is the SECS frame of a child; ``blocked`` the epoch of EBLOCK or
     None; ``version`` of a VA page's slots is 0 for an empty one.
     """
 
     valid: int = 0
     page_type: Any = None
-    secs: Any = None
+    enclavesecs: Any = None
     linaddr: int = 0
     perms: Any = ""
     blocked: Any = None
@@ -93,7 +93,7 @@ class frame(Struct):
 
 CLEAR = {
     "page_type": None,
-    "secs": None,
+    "enclavesecs": None,
     "linaddr": 0,
     "perms": "",
     "blocked": None,
@@ -133,5 +133,5 @@ def is_tracked(S: State, p: frame) -> bool:
     The strict reading of SDM 37.? ETRACK/EWB: blocked, secs.epoch above the
     epoch of the EBLOCK, nobody inside who entered in that epoch or before.
     """
-    blocked, secs = S[p.blocked], S[p.secs]
+    blocked, secs = S[p.blocked], S[p.enclavesecs]
     return S[secs.epoch] > blocked and not threads_inside(S, secs, blocked)
