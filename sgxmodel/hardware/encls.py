@@ -29,6 +29,7 @@ from sgxmodel.hardware.epcm import (
     SGX_PAGE_NOT_BLOCKED,
     SGX_PAGE_NOT_MODIFIABLE,
     SGX_PG_INVLD,
+    SGX_PG_IS_SECS,
     SGX_PREV_TRK_INCMPL,
     SGX_VA_SLOT_OCCUPIED,
     clear,
@@ -37,7 +38,7 @@ from sgxmodel.hardware.epcm import (
     threads_inside,
 )
 from sgxmodel.machine.layout import CHOICE, State
-from sgxmodel.machine.op import primitive
+from sgxmodel.machine.op import LOAD, primitive
 
 CHILD_TYPES = (PT_REG, PT_TCS, PT_TRIM)
 
@@ -93,6 +94,8 @@ def EADD(S: State, p: frame, secs: frame, linaddr: int, page_type: str, contents
     """A page of an enclave that is not initialised yet."""
     if _fails(S, p, "eadd"):
         return PF
+    if page_type not in (PT_REG, PT_TCS):
+        return GP
     if S[p.valid] or not _is_secs(S, secs):
         return PF
     if S[secs.initialized] or not 0 <= linaddr < S[secs.elrange]:
@@ -108,9 +111,9 @@ def EADD(S: State, p: frame, secs: frame, linaddr: int, page_type: str, contents
 @primitive()
 def EEXTEND(S: State, secs: frame, p: frame) -> int:
     """Measure 256 bytes of a page of an enclave that is not initialised yet."""
-    if not S[p.valid] or S[p.page_type] not in (PT_REG, PT_TCS) or S[p.enclavesecs] is not secs:
+    if not S[p.valid] or S[p.page_type] not in (PT_REG, PT_TCS):
         return PF
-    return GP if S[secs.initialized] else 0
+    return GP if S[p.enclavesecs] is not secs or S[secs.initialized] else 0
 
 
 @primitive(choices=_on_request("einit"))
@@ -165,7 +168,7 @@ def EBLOCK(S: State, p: frame) -> int:
     if not S[p.valid]:
         return SGX_PG_INVLD
     if S[p.page_type] not in CHILD_TYPES:
-        return SGX_NOTBLOCKABLE
+        return SGX_PG_IS_SECS if S[p.page_type] == PT_SECS else SGX_NOTBLOCKABLE
     if S[p.blocked] is not None:
         return SGX_BLKSTATE
     S[p.blocked] = S[S[p.enclavesecs].epoch]
@@ -198,15 +201,17 @@ def EWB(S: State, p: frame, va: frame, slot: int, contents: Any, pcmd: Any, at: 
             return SGX_CHILD_PRESENT
     elif S[p.blocked] is None:
         return SGX_PAGE_NOT_BLOCKED
-    elif not is_tracked(S, p):
+    elif not is_tracked(S, p, S[p.blocked]):
         return SGX_NOT_TRACKED
     if S[va.versions + slot]:
         return SGX_VA_SLOT_OCCUPIED
+    LOAD.apply(S, contents.data, None)
+    others = LOAD.apply(S, pcmd.data, None)
     S[p.cpu.version] = S[p.cpu.version] + 1
     version = S[p.cpu.version]
     S[va.versions + slot] = version
     S[contents.data] = _sealed(S, p, version)
-    S[pcmd.data] = _replace(S[pcmd.data], at, _sealed(S, p, version))
+    S[pcmd.data] = _replace(others, at, _sealed(S, p, version))
     if kind != PT_SECS:
         secs = S[p.enclavesecs]
         S[secs.children] = S[secs.children] - 1
@@ -246,11 +251,11 @@ def ELDU(
     contents, pcmd, at = source
     if S[p.valid] or not S[va.valid] or S[va.page_type] != PT_VA:
         return PF
+    if not 0 <= slot < va.versions_len:
+        return GP
     version = S[va.versions + slot]
-    if not version:
-        return PF
-    sealed = S[contents.data]
-    mac = pcmd_entry(S[pcmd.data], at)
+    sealed = LOAD.apply(S, contents.data, None)
+    mac = pcmd_entry(LOAD.apply(S, pcmd.data, None), at)
     if mac is None or (secs is None) != (mac[0] == PT_SECS):
         return GP
     if sealed != mac or sealed[-1] != version:
@@ -304,6 +309,7 @@ def EMODPR(S: State, p: frame, perms: str) -> int:
         return GP
     S[p.perms] = "".join(c for c in S[p.perms] if c in perms)
     S[p.pr] = 1
+    S[p.changed] = S[S[p.enclavesecs].epoch]
     return 0
 
 
@@ -319,8 +325,18 @@ def EMODT(S: State, p: frame, page_type: str) -> int:
     old = S[p.page_type]
     if old not in (PT_REG, PT_TCS) or page_type not in (PT_TCS, PT_TRIM) or old == page_type:
         return PF
+    if not S[S[p.enclavesecs].initialized]:
+        return GP
     S[p.page_type] = page_type
     S[p.modified] = 1
+    S[p.changed] = S[S[p.enclavesecs].epoch]
     S[p.perms] = ""
     S[p.pr] = 0
     return 0
+
+
+@primitive()
+def erase_pcmd(S: State, pcmd: Any, at: int) -> bool:
+    """memset() of one PCMD to zero, then memchr_inv(): is the whole PCMD page zero now?"""
+    S[pcmd.data] = _replace(LOAD.apply(S, pcmd.data, None), at, None)
+    return S[pcmd.data] is None

@@ -18,9 +18,9 @@ from sgxmodel.hardware.epcm import (
     SGX_NOT_TRACKED,
     SGX_PAGE_ATTRIBUTES_MISMATCH,
     frame,
-    threads_inside,
+    is_tracked,
 )
-from sgxmodel.kernel.lock import mutex
+from sgxmodel.kernel.lock import rw_semaphore
 from sgxmodel.machine.layout import CURRENT, Array, State, Struct
 from sgxmodel.machine.op import Fault, primitive
 
@@ -32,7 +32,7 @@ class mm_struct(Struct):
     ``expected`` what the process last wrote there (ghost: the data oracle).
     """
 
-    mmap_lock: mutex
+    mmap_lock: rw_semaphore
     users: int = 1
     pte: Array
     pte_len: int
@@ -42,16 +42,23 @@ class mm_struct(Struct):
     expected_len: int
 
 
-OK, PAGE_FAULT, BAD = "ok", "#PF", "no access"
+OK, PAGE_FAULT, BAD = "ok", "#PF", "SIGSEGV"
 
 
 def _translate(S: State, mm: mm_struct, index: int) -> frame | None:
-    """The frame behind an address if the CPU may use it, else None (#PF)."""
+    """The frame behind an address, or None where no PTE is (#PF).
+
+    A PTE whose EPC page the CPU refuses raises #PF with the SGX bit, which
+    kills the process: the kernel must never leave such a PTE in place.
+    """
     p: frame | None = S[mm.pte + index]
-    if p is None or not S[p.valid] or S[p.blocked] is not None:
+    if p is None:
         return None
-    if S[p.linaddr] != index or S[p.page_type] not in (PT_REG, PT_TCS, PT_TRIM):
-        return None
+    own = S[p.page_type] in (PT_REG, PT_TCS, PT_TRIM) and S[p.linaddr] == index
+    if not S[p.valid] or S[p.blocked] is not None or not own:
+        aex(S, S[CURRENT])
+        state = "blocked" if S[p.blocked] is not None else "not this page any more"
+        raise Fault("bad-mapping", f"the PTE of page {index} maps {p}, which is {state}", BAD)
     return p
 
 
@@ -104,12 +111,10 @@ def EACCEPT(S: State, mm: mm_struct, index: int) -> Any:
     S[mm.young + index] = 1
     if not (S[p.pending] or S[p.modified] or S[p.pr]):
         return SGX_PAGE_ATTRIBUTES_MISMATCH
-    if S[p.modified] or S[p.pr]:
-        secs = S[p.enclavesecs]
-        # Tracking: everybody inside must have entered after the ETRACK of the change.
-        if threads_inside(S, secs, S[secs.epoch] - 1):
-            return SGX_NOT_TRACKED
+    if S[p.changed] is not None and not is_tracked(S, p, S[p.changed]):
+        return SGX_NOT_TRACKED
     S[p.pending] = S[p.modified] = S[p.pr] = 0
+    S[p.changed] = None
     return 0
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from sgxmodel.machine.layout import Array, State, Struct
+from sgxmodel.machine.op import Fault, primitive
 
 PT_SECS, PT_TCS, PT_REG, PT_VA, PT_TRIM = "SECS", "TCS", "REG", "VA", "TRIM"
 
@@ -28,8 +29,8 @@ SGX_PAGE_ATTRIBUTES_MISMATCH = 19
 SGX_MAC_COMPARE_FAIL = 9
 SGX_PG_INVLD = 6
 SGX_BLKSTATE = 3
-SGX_NOTBLOCKABLE = 8
-SGX_INVALID_SIGNATURE = 32
+SGX_NOTBLOCKABLE = 5
+SGX_INVALID_SIGNATURE = 8
 SGX_UNMASKED_EVENT = 128
 
 ENCLS_FAULT_FLAG = 0x40000000
@@ -66,7 +67,8 @@ class frame(Struct):
     """One EPC page: its EPCM entry, and the state that lives in a SECS or VA page.
 
     ``enclavesecs`` is the SECS frame of a child; ``blocked`` the epoch of EBLOCK or
-    None; ``version`` of a VA page's slots is 0 for an empty one.
+    None; ``changed`` likewise that of an EMODPR or EMODT not accepted yet;
+    ``versions`` are a VA page's slots, 0 for an empty one.
     """
 
     valid: int = 0
@@ -78,6 +80,7 @@ class frame(Struct):
     pending: int = 0
     modified: int = 0
     pr: int = 0
+    changed: Any = None
     contents: Any = None
     # In a SECS:
     eid: int = 0
@@ -100,6 +103,7 @@ CLEAR = {
     "pending": 0,
     "modified": 0,
     "pr": 0,
+    "changed": None,
     "contents": None,
     "eid": 0,
     "epoch": 0,
@@ -107,6 +111,13 @@ CLEAR = {
     "initialized": 0,
     "elrange": 0,
 }
+
+
+@primitive(silent=True, access="none")
+def ENCLS_WARN(S: State, ret: int, says: str) -> None:
+    """WARN for a leaf that must not fail here; ``says`` is ``invariant: leaf``."""
+    invariant, _, leaf = says.partition(": ")
+    raise Fault(invariant, f"WARNING: {leaf} returned {NAMES.get(ret, hex(ret))}")
 
 
 def clear(S: State, p: frame) -> None:
@@ -127,11 +138,12 @@ def threads_inside(S: State, secs: frame, upto: int | None = None) -> bool:
     )
 
 
-def is_tracked(S: State, p: frame) -> bool:
-    """No CPU can hold a translation: ETRACK since EBLOCK, and all who were inside have left.
+def is_tracked(S: State, p: frame, since: int) -> bool:
+    """No CPU can hold a translation made before a change of this page in epoch ``since``.
 
-    The strict reading of SDM 37.? ETRACK/EWB: blocked, secs.epoch above the
-    epoch of the EBLOCK, nobody inside who entered in that epoch or before.
+    The strict reading of the SDM's ETRACK, EWB and EACCEPT: an ETRACK since
+    the change (EBLOCK, EMODPR, EMODT), and nobody inside who entered in its
+    epoch or before.
     """
-    blocked, secs = S[p.blocked], S[p.enclavesecs]
-    return S[secs.epoch] > blocked and not threads_inside(S, secs, blocked)
+    secs = S[p.enclavesecs]
+    return S[secs.epoch] > since and not threads_inside(S, secs, since)

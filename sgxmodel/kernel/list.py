@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from sgxmodel.machine.layout import Embedded, State
+from sgxmodel.machine.layout import FREED, Embedded, State
 from sgxmodel.machine.op import Fault, Primitive, primitive, pure
 
 
@@ -40,13 +40,20 @@ class list_head(Embedded):
         return {"next": self, "prev": self}
 
 
-def _corrupt(what: str, message: str) -> Fault:
+def _corrupt(message: str) -> Fault:
     # The kernel prints this, leaves the list alone and goes on.
-    return Fault("list-corruption", f"list_{what} corruption. {message}")
+    return Fault("list-corruption", message)
+
+
+def _pointer(S: State, slot: int) -> Any:
+    pointer = S[slot]
+    if pointer is FREED:
+        raise Fault("use-after-free", "a list goes through a freed object", fatal=True)
+    return pointer
 
 
 def _follow(S: State, slot: int) -> list_head:
-    node = S[slot]
+    node = _pointer(S, slot)
     if not isinstance(node, list_head):
         raise Fault("wild-pointer", f"a list pointer is {node!r}", fatal=True)
     return node
@@ -54,12 +61,20 @@ def _follow(S: State, slot: int) -> list_head:
 
 def _add(S: State, new: list_head, prev: list_head, next: list_head) -> None:
     """__list_add with __list_add_valid: it checks the neighbours, not the entry."""
-    if S[next.prev] is not prev:
-        raise _corrupt("add", f"next->prev should be prev ({prev}), but was {S[next.prev]}.")
-    if S[prev.next] is not next:
-        raise _corrupt("add", f"prev->next should be next ({next}), but was {S[prev.next]}.")
+    _pointer(S, new.next)
+    before, after = _pointer(S, next.prev), _pointer(S, prev.next)
+    if before is not prev:
+        raise _corrupt(
+            f"list_add corruption. next->prev should be prev ({prev}), but was {before}."
+            f" (next={next})."
+        )
+    if after is not next:
+        raise _corrupt(
+            f"list_add corruption. prev->next should be next ({next}), but was {after}."
+            f" (prev={prev})."
+        )
     if new is prev or new is next:
-        raise _corrupt("add", f"double add: new={new}, prev={prev}, next={next}.")
+        raise _corrupt(f"list_add double add: new={new}, prev={prev}, next={next}.")
     S[next.prev] = new
     S[new.next] = next
     S[new.prev] = prev
@@ -68,16 +83,21 @@ def _add(S: State, new: list_head, prev: list_head, next: list_head) -> None:
 
 def _del(S: State, entry: list_head) -> None:
     """__list_del_entry with __list_del_entry_valid."""
-    next, prev = S[entry.next], S[entry.prev]
+    next, prev = _pointer(S, entry.next), _pointer(S, entry.prev)
     if next is LIST_POISON1:
-        raise _corrupt("del", f"{entry}->next is LIST_POISON1")
+        raise _corrupt(f"list_del corruption, {entry}->next is LIST_POISON1")
     if prev is LIST_POISON2:
-        raise _corrupt("del", f"{entry}->prev is LIST_POISON2")
+        raise _corrupt(f"list_del corruption, {entry}->prev is LIST_POISON2")
     next, prev = _follow(S, entry.next), _follow(S, entry.prev)
-    if S[prev.next] is not entry:
-        raise _corrupt("del", f"prev->next should be {entry}, but was {S[prev.next]}.")
-    if S[next.prev] is not entry:
-        raise _corrupt("del", f"next->prev should be {entry}, but was {S[next.prev]}.")
+    after, before = _pointer(S, prev.next), _pointer(S, next.prev)
+    if after is not entry:
+        raise _corrupt(
+            f"list_del corruption. prev->next should be {entry}, but was {after}. (prev={prev})"
+        )
+    if before is not entry:
+        raise _corrupt(
+            f"list_del corruption. next->prev should be {entry}, but was {before}. (next={next})"
+        )
     S[next.prev] = prev
     S[prev.next] = next
 
@@ -147,7 +167,7 @@ def list_splice(S: State, list: list_head, head: list_head) -> None:
 @primitive(access="marked")
 def list_empty(S: State, head: list_head) -> bool:
     """READ_ONCE(head->next) == head: legal without the lock, as in the kernel."""
-    return S[head.next] is head
+    return _pointer(S, head.next) is head
 
 
 @primitive()

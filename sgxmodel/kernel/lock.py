@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sgxmodel.machine.layout import CURRENT, Embedded, State
+from sgxmodel.machine.layout import CURRENT, FREED, Embedded, State
 from sgxmodel.machine.op import Fault, primitive
 
 
@@ -24,12 +24,19 @@ class mutex(Embedded):
 def _free(S: State, lock: Any) -> bool:
     # A task that waits for itself would wait for ever: let the operation run and say so.
     owner = S[lock.owner]
-    return owner is None or owner is S[CURRENT]
+    return owner is None or owner is S[CURRENT] or owner is FREED
+
+
+def _owner(S: State, lock: Any) -> Any:
+    owner = S[lock.owner]
+    if owner is FREED:
+        raise Fault("use-after-free", f"{lock} of a freed object", fatal=True)
+    return owner
 
 
 def _take(S: State, lock: Any) -> None:
     task = S[CURRENT]
-    if S[lock.owner] is task:
+    if _owner(S, lock) is task:
         raise Fault("recursive-lock", f"{task} takes {lock}, which it holds already", fatal=True)
     S[lock.owner] = task
     S[task.held] = (*S[task.held], lock)
@@ -37,7 +44,7 @@ def _take(S: State, lock: Any) -> None:
 
 def _release(S: State, lock: Any) -> None:
     task = S[CURRENT]
-    if S[lock.owner] is not task:
+    if _owner(S, lock) is not task:
         raise Fault("bad-unlock", f"{task} releases {lock}, held by {S[lock.owner]}")
     S[lock.owner] = None
     S[task.held] = tuple(held for held in S[task.held] if held is not lock)
@@ -90,3 +97,58 @@ def _might_sleep(S: State, what: str) -> None:
 def might_sleep(S: State, what: str) -> None:
     """What sleeps: allocations, I/O, direct reclaim."""
     _might_sleep(S, what)
+
+
+class rw_semaphore(Embedded):
+    """mmap_lock: many readers or one writer; everybody may sleep."""
+
+    writer: Any = None
+    readers: Any = ()
+
+
+def _no_writer(S: State, sem: rw_semaphore) -> bool:
+    return S[sem.writer] is None
+
+
+def _nobody(S: State, sem: rw_semaphore) -> bool:
+    return S[sem.writer] is None and not S[sem.readers]
+
+
+@primitive(enabled=_no_writer, access="none", acquires=True, lock=1)
+def down_read(S: State, sem: rw_semaphore) -> None:
+    """Share with other readers; sleeps while there is a writer."""
+    _might_sleep(S, f"down_read({sem})")
+    task = S[CURRENT]
+    S[sem.readers] = (*S[sem.readers], task)
+    S[task.held] = (*S[task.held], sem)
+
+
+@primitive(access="none", releases=True, lock=-1)
+def up_read(S: State, sem: rw_semaphore) -> None:
+    """Release a shared hold."""
+    task = S[CURRENT]
+    if task not in S[sem.readers]:
+        raise Fault("bad-unlock", f"{task} releases {sem}, which it does not hold")
+    readers = list(S[sem.readers])
+    readers.remove(task)
+    S[sem.readers] = tuple(readers)
+    S[task.held] = tuple(held for held in S[task.held] if held is not sem)
+
+
+@primitive(enabled=_nobody, access="none", acquires=True, lock=1)
+def down_write(S: State, sem: rw_semaphore) -> None:
+    """Hold alone; sleeps while anybody holds it."""
+    _might_sleep(S, f"down_write({sem})")
+    task = S[CURRENT]
+    S[sem.writer] = task
+    S[task.held] = (*S[task.held], sem)
+
+
+@primitive(access="none", releases=True, lock=-1)
+def up_write(S: State, sem: rw_semaphore) -> None:
+    """Release the exclusive hold."""
+    task = S[CURRENT]
+    if S[sem.writer] is not task:
+        raise Fault("bad-unlock", f"{task} releases {sem}, held by {S[sem.writer]}")
+    S[sem.writer] = None
+    S[task.held] = tuple(held for held in S[task.held] if held is not sem)

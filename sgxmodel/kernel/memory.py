@@ -54,7 +54,9 @@ def kzalloc(S: State, cache: kmem_cache) -> Any:
 
 @primitive(access="plain")
 def kfree(S: State, obj: Any) -> None:
-    """Give an object back.  A write to all of it, for the race detector."""
+    """Give an object back.  A write to all of it, for the race detector.  NULL is legal."""
+    if obj is None:
+        return
     if S[obj.slots[0]] is FREED:
         raise Fault("double-free", f"kfree of {obj}, which is free already", fatal=True)
     for slot in obj.slots:
@@ -146,7 +148,7 @@ def shmem_find_get_page(S: State, f: file, index: int) -> Any:
     """The cached page with a reference, or NULL where the file has a hole."""
     found = S[_cached(S, f, index)]
     if found is not None:
-        S[found.refs] = S[found.refs] + 1
+        _get(S, found)
     return found
 
 
@@ -169,14 +171,24 @@ def shmem_truncate_page(S: State, f: file, index: int) -> None:
     old = S[slot]
     if old is None:
         return
+    _live(S, old)
     S[slot] = None
     S[old.index] = None
     _put(S, old)
 
 
-def _put(S: State, p: page) -> None:
+def _live(S: State, p: page) -> None:
     if S[p.refs] is FREED:
-        raise Fault("use-after-free", f"put_page of {p}, which is free", fatal=True)
+        raise Fault("use-after-free", f"{p} is free, and used", fatal=True)
+
+
+def _get(S: State, p: page) -> None:
+    _live(S, p)
+    S[p.refs] = S[p.refs] + 1
+
+
+def _put(S: State, p: page) -> None:
+    _live(S, p)
     if S[p.refs] == 1:
         for slot in p.slots:
             S[slot] = FREED
@@ -187,9 +199,7 @@ def _put(S: State, p: page) -> None:
 @primitive(access="none")
 def get_page(S: State, p: page) -> None:
     """Take a reference."""
-    if S[p.refs] is FREED:
-        raise Fault("use-after-free", f"get_page of {p}, which is free", fatal=True)
-    S[p.refs] = S[p.refs] + 1
+    _get(S, p)
 
 
 @primitive(access="none")
@@ -206,6 +216,7 @@ def fput(S: State, f: file) -> None:
     for i in range(f.cached_len):
         cached = S[f.cached + i]
         if cached is not None:
+            _live(S, cached)
             S[cached.index] = None
             _put(S, cached)
     for slot in f.slots:

@@ -133,3 +133,8 @@ def WARN_ON(S: State, condition: Any, says: str) -> bool:
         invariant, _, message = says.partition(": ")
         raise warn(invariant, f"WARNING: {message}")
     return False
+
+
+@primitive(access="none")
+def retry(S: State) -> None:
+    """A fault was served and the access is tried again: where a fair loop shows."""

@@ -16,6 +16,7 @@ from typing import Any
 
 import attrs
 
+from sgxmodel.errors import NotationError
 from sgxmodel.machine.notation import (
     Block,
     Branch,
@@ -61,6 +62,7 @@ def compile_blocks(fn: KernelFunction) -> CompiledFunction:
     """Generate the block functions of one kernel function."""
     graph = _graph(fn.entry)
     live = _liveness(fn, graph)
+    _check_set(fn, live[id(fn.entry)])
     heads = _heads(fn.entry, graph)
     names = {block: f"{fn.name}__{i}" for i, block in enumerate(heads)}
     emitter = _Emitter(fn, live, names)
@@ -158,6 +160,15 @@ def _liveness(fn: KernelFunction, graph: list[Block]) -> dict[int, set[str]]:
     return live
 
 
+def _check_set(fn: KernelFunction, live: set[str]) -> None:
+    """A local that is live on entry can be used before it is set."""
+    for node in ast.walk(fn.tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load):
+            if node.id in live.difference(fn.params):
+                message = f"in {fn.name}: '{node.id}' may be used before it is set"
+                raise NotationError(fn.filename, node.lineno, message)
+
+
 class _Emitter:
     def __init__(
         self, fn: KernelFunction, live: dict[int, set[str]], names: dict[Block, str]
@@ -172,7 +183,7 @@ class _Emitter:
         return sorted(self.live[id(block)])
 
     def function(self, block: Block) -> CodeBlock:
-        params = [block.result or "_", *self.parameters(block)]
+        params = [block.result or "__none", *self.parameters(block)]
         arguments = ast.arguments(
             posonlyargs=[],
             args=[ast.arg(p) for p in params],

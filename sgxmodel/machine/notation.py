@@ -100,7 +100,9 @@ def compile_function(fn: Callable[..., Any]) -> KernelFunction:
     tree = ast.parse(textwrap.dedent("".join(lines)))
     ast.increment_lineno(tree, first - 1)
     node = tree.body[0]
-    assert isinstance(node, ast.FunctionDef)
+    if not isinstance(node, ast.FunctionDef):
+        line = getattr(node, "lineno", first)
+        raise NotationError(filename, line, "model code is a plain function ('def')")
     return compile_tree(node, filename, fn)
 
 
@@ -149,7 +151,9 @@ class _Lowering:
         self.temps = 0
         self.loops: list[tuple[Block, Block]] = []
         self.labels: dict[str, Block] = {}
-        self.open_labels: set[str] = set()
+        self.placed: set[str] = set()
+        self.gotos: dict[str, list[tuple[ast.Call, list[int]]]] = {}
+        self.suites: list[int] = []
         self.block = Block(node.lineno)
 
     def run(self) -> Block:
@@ -160,8 +164,8 @@ class _Lowering:
         self.suite(self.node.body)
         if self.block.end is None:
             self.block.end = Return(ast.Constant(None))
-        for name in self.open_labels:
-            self.fail(self.node, f"goto({name}) without a label({name}) after it")
+        for name, origins in self.gotos.items():
+            self.fail(origins[0][0], f"goto({name}) without a label({name}) after it")
         return entry
 
     def fail(self, node: ast.AST, message: str) -> NoReturn:
@@ -171,6 +175,7 @@ class _Lowering:
     # -- statements -----------------------------------------------------------------------
 
     def suite(self, stmts: list[ast.stmt]) -> None:
+        self.suites.append(id(stmts))
         for stmt in stmts:
             if self.block.end is not None:
                 self.block = Block(stmt.lineno)
@@ -178,6 +183,7 @@ class _Lowering:
             if method is None:
                 self.fail(stmt, f"'{_keyword(stmt)}' is not part of the notation")
             method(stmt)
+        self.suites.pop()
 
     def do_Pass(self, stmt: ast.Pass) -> None:
         pass
@@ -194,17 +200,22 @@ class _Lowering:
         self.value(value, wanted=False)
 
     def jump(self, verb: str, call: ast.Call) -> None:
+        if len(call.args) != 1 or call.keywords:
+            self.fail(call, f"{verb} takes one name")
         name = ast.unparse(call.args[0]).strip("'\"")
-        if verb == "label":
-            target = self.labels.setdefault(name, Block(call.lineno))
-            self.open_labels.discard(name)
-            if self.block.end is None:
-                self.block.end = Jump(target)
-            self.block = target
-        else:
-            if name not in self.labels:
-                self.open_labels.add(name)
-            self.block.end = Jump(self.labels.setdefault(name, Block(call.lineno)))
+        if name in self.placed:
+            self.fail(call, f"{verb}({name}) after label({name}): a goto goes forward")
+        target = self.labels.setdefault(name, Block(call.lineno))
+        if self.block.end is None:
+            self.block.end = Jump(target)
+        if verb == "goto":
+            self.gotos.setdefault(name, []).append((call, list(self.suites)))
+            return
+        for origin, suites in self.gotos.pop(name, []):
+            if suites[: len(self.suites)] != self.suites:
+                self.fail(origin, f"goto({name}) into a suite that it is not in")
+        self.placed.add(name)
+        self.block = target
 
     def do_Assign(self, stmt: ast.Assign) -> None:
         if len(stmt.targets) != 1:
@@ -220,8 +231,8 @@ class _Lowering:
         if isinstance(target, ast.Name):
             self.set(target.id, self.value(value), stmt)
         elif isinstance(target, ast.Attribute):
-            address = self.address(target)
-            self.yield_op(STORE, [address, self.value(value)], stmt)
+            new = self.value(value)  # before the target's own dots, as in Python
+            self.yield_op(STORE, [self.slot(target), new], stmt)
         elif isinstance(target, ast.Tuple) and all(isinstance(e, ast.Name) for e in target.elts):
             self.local(ast.Assign([target], self.value(value)), stmt)
         else:
@@ -233,7 +244,7 @@ class _Lowering:
             self.set(stmt.target.id, ast.BinOp(load, stmt.op, self.value(stmt.value)), stmt)
         elif isinstance(stmt.target, ast.Attribute):
             # A read-modify-write is two operations: only a lock makes it atomic.
-            address = self.address(stmt.target)
+            address = self.slot(stmt.target)
             old = self.yield_op(LOAD, [address], stmt, "v")
             new = ast.BinOp(old, stmt.op, self.value(stmt.value))
             self.yield_op(STORE, [address, new], stmt)
@@ -295,6 +306,8 @@ class _Lowering:
             self.fail(stmt, f"'{call.func.id}' is no list walk")
 
     def for_range(self, stmt: ast.For, name: str, call: ast.Call) -> None:
+        if len(call.args) not in (1, 2) or call.keywords:
+            self.fail(stmt, "range takes one or two plain bounds")
         bounds = [self.value(a) for a in call.args]
         start: ast.expr = bounds[0] if len(bounds) == 2 else ast.Constant(0)
         stop = self.temp("n")
@@ -317,12 +330,14 @@ class _Lowering:
     def for_walk(self, stmt: ast.For, name: str, call: ast.Call) -> None:
         walk = self.names[cast(ast.Name, call.func).id]
         safe, next_op, entry = walk.__walk__
+        if len(call.args) != 1 or call.keywords:
+            self.fail(stmt, "a list walk takes the list's head")
         head = self.temp("head")
         self.set(head, self.value(call.args[0]), stmt)
         pos, following = self.temp("pos"), self.temp("next")
 
         def advance(source: str, into: str) -> None:
-            self.set(into, self.yield_op(next_op, [_expr(source, stmt)], stmt), stmt)
+            self.set(into, self.yield_op(next_op, [_expr(source, stmt)], call), stmt)
 
         advance(head, pos)
         if safe:
@@ -357,6 +372,8 @@ class _Lowering:
             return self.call(node, wanted)
         if isinstance(node, ast.BoolOp | ast.IfExp) and _shared(node, self.names):
             return self.branching_value(node)
+        if isinstance(node, ast.Compare) and len(node.ops) > 1 and _shared(node, self.names):
+            self.fail(node, "a chained comparison of shared fields: write it with 'and'")
         if isinstance(
             node,
             ast.Lambda
@@ -368,7 +385,6 @@ class _Lowering:
             | ast.Yield
             | ast.YieldFrom
             | ast.NamedExpr
-            | ast.Starred
             | ast.JoinedStr,
         ):
             self.fail(node, f"'{_keyword(node)}' is not part of the notation")
@@ -385,6 +401,12 @@ class _Lowering:
             self.fail(node, f"no struct has a field '{node.attr}'")
         base = self.value(node.value)
         return ast.copy_location(ast.Attribute(base, node.attr, ast.Load()), node)
+
+    def slot(self, node: ast.Attribute) -> ast.expr:
+        """The place of a field that is assigned to."""
+        if FIELD_NAMES.get(node.attr, False):
+            self.fail(node, f"'{node.attr}' is an address: nothing can be assigned to it")
+        return self.address(node)
 
     def branching_value(self, node: ast.expr) -> ast.expr:
         """``and``, ``or`` and conditional expressions whose parts touch shared state."""
@@ -432,6 +454,8 @@ class _Lowering:
         if not isinstance(node.func, ast.Name) or node.keywords:
             self.fail(node, "call a function by its plain name, with plain arguments")
         name = node.func.id
+        if name in self.locals:
+            self.fail(node, f"'{name}' is a local, not a function")
         target = self.names.get(name)
         if isinstance(target, Primitive):
             if len(node.args) != len(target.params):
@@ -441,11 +465,11 @@ class _Lowering:
                 for p, a in zip(target.params, node.args, strict=True)
             ]
             return self.yield_op(target, args, node)
+        if any(isinstance(a, ast.Starred) for a in node.args):
+            self.fail(node, "call a function by its plain name, with plain arguments")
         args = [self.value(a) for a in node.args]
         if getattr(target, "__pure__", False) or (target is None and name in PURE_BUILTINS):
             return ast.copy_location(ast.Call(self.name(node.func), args, []), node)
-        if name in self.locals:
-            self.fail(node, f"'{name}' is a local, not a function")
         if target is not None and not isinstance(target, KernelFunction):
             self.fail(node, f"'{name}' is neither model code nor marked as pure")
         self.calls.setdefault(name, node.lineno)

@@ -86,6 +86,8 @@ class Primitive:
         raise TypeError(f"{self.name} is an operation: only functions of the notation can use it")
 
     def operation(self, args: list[Any]) -> Op:
+        if not args:
+            return (self, None, None)
         if len(args) == 1:
             return (self, args[0], None)
         if len(args) == 2:
@@ -145,8 +147,19 @@ def _read_once(S: State, field: int) -> Any:
     return _load(S, field)
 
 
-READ_ONCE = cast(Callable[[R], R], Primitive(_read_once, access="marked", addresses=("field",)))
+READ_ONCE = cast(Callable[[R], R], Primitive(_read_once, access="marked", acquires=True, addresses=("field",)))
 """A marked read: the compiler may not tear it, KCSAN does not report it alone."""
+
+
+def _rcu_assign_pointer(S: State, field: int, value: Any) -> None:
+    _store(S, field, value)
+
+
+rcu_assign_pointer = cast(
+    Callable[[Any, Any], None],
+    Primitive(_rcu_assign_pointer, access="marked", releases=True, addresses=("field",)),
+)
+"""Publish a pointer: what was written before is seen by who reads it."""
 
 
 def _sometimes(S: State, what: str) -> None:

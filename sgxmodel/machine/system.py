@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import attrs
 
 from sgxmodel.machine.blocks import Site
-from sgxmodel.machine.layout import CHOICE, CURRENT, State
+from sgxmodel.machine.layout import CHOICE, CURRENT, State, Struct, show
 from sgxmodel.machine.op import LOAD, SOMETIMES, STORE, Fault, Op, Recorder
 from sgxmodel.machine.program import CALL, RETURN, Frame, Image
 
@@ -78,6 +78,12 @@ class Snapshot:
 
     shared: tuple[Any, ...]
     locals: tuple[Any, ...]
+
+
+def _dereference(error: AttributeError) -> str:
+    if not isinstance(error.obj, Struct) and error.obj is not None:
+        raise error
+    return f"BUG: dereference of {show(error.obj)}, field {error.name}"
 
 
 NO_SLOTS: tuple[int, ...] = ()
@@ -194,7 +200,13 @@ class System:
         assert frame is not None
         block, live, caller = frame
         while True:
-            request, following, live = block(result, *live)
+            try:
+                request, following, live = block(result, *live)
+            except AttributeError as error:
+                # A dot on NULL, or on an object of another type.
+                self.frames[t] = (block, live, caller)
+                self._fault(t, Fault("wild-pointer", _dereference(error), fatal=True))
+                return
             what = request[0]
             if what is CALL:
                 caller = (following, live, caller)

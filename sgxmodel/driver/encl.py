@@ -1,0 +1,526 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""encl.c: backing storage, loading, faults, VA pages, release."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sgxmodel.driver.seam import (
+    PAGE_AUGMENTED,
+    PAGE_LOADED,
+    SECS_LOADED,
+    VA_PAGE,
+)
+from sgxmodel.driver.structs import (
+    EBUSY,
+    EFAULT,
+    ENOMEM,
+    PCMDS_PER_PAGE,
+    PFN_DOWN,
+    PFN_PHYS,
+    SGX2,
+    SGX_ENCL_INITIALIZED,
+    SGX_ENCL_PAGE_BEING_RECLAIMED,
+    SGX_ENCL_PAGE_VA_OFFSET_MASK,
+    SGX_EPC_PAGE_RECLAIMER_TRACKED,
+    SGX_VA_SLOT_COUNT,
+    VM_FAULT_NOPAGE,
+    VM_FAULT_OOM,
+    VM_FAULT_SIGBUS,
+    all_cpus,
+    cpu,
+    encl_page_cache,
+    encls_failed,
+    leaked,
+    sgx_encl,
+    sgx_encl_page,
+    sgx_epc_page,
+    sgx_get_epc_virt_addr,
+    sgx_va_page,
+    shmem_page_cache,
+)
+from sgxmodel.hardware.encls import EAUG, ELDU, EPA, EREMOVE, erase_pcmd
+from sgxmodel.hardware.enclu import (
+    mm_cpumask,
+    mm_struct,
+    on_each_cpu_mask,
+    set_pte,
+    test_and_clear_young,
+    zap_vma_ptes,
+)
+from sgxmodel.hardware.epcm import ENCLS_WARN, GP, PT_REG
+from sgxmodel.kernel.list import list_add, list_del, list_empty, list_first, list_move
+from sgxmodel.kernel.lock import (
+    down_read,
+    might_sleep,
+    mutex_lock,
+    mutex_unlock,
+    spin_lock,
+    spin_unlock,
+    up_read,
+)
+from sgxmodel.kernel.memory import (
+    IS_ERR,
+    fput,
+    get_page,
+    kfree,
+    kzalloc,
+    put_page,
+    shmem_add_to_page_cache,
+    shmem_find_get_page,
+    shmem_truncate_page,
+    xa_erase,
+    xa_insert,
+    xa_load,
+    xa_size,
+)
+from sgxmodel.kernel.ref import clear_bit, set_bit, test_bit
+from sgxmodel.kernel.task import WARN_ON
+from sgxmodel.machine.notation import goto, kernel, label
+from sgxmodel.machine.op import READ_ONCE, pure, sometimes
+
+if TYPE_CHECKING:
+    from sgxmodel.driver.ioctl import sgx_encl_grow, sgx_encl_shrink
+    from sgxmodel.driver.main import sgx_alloc_epc_page, sgx_free_epc_page
+    from sgxmodel.driver.seam import track_page, untrack_page
+
+TRACKED_FREED = "2-free-flags: sgx_encl_free_epc_page() of a TRACKED page"
+
+# -- backing storage ----------------------------------------------------------------------
+
+
+@kernel
+def sgx_encl_get_backing_page(encl: sgx_encl, index: int) -> Any:
+    """shmem_read_mapping_page_gfp(): the page with a reference, zeroed if there was a hole."""
+    might_sleep("shmem_read_mapping_page_gfp()")
+    backing = encl.backing
+    page = shmem_find_get_page(backing, index)
+    if page is not None:
+        return page
+    page = kzalloc(shmem_page_cache)
+    if page is None:
+        sometimes("a backing page could not be allocated")
+        return -ENOMEM
+    if not shmem_add_to_page_cache(backing, index, page):
+        kfree(page)
+        return shmem_find_get_page(backing, index)
+    return page
+
+
+@kernel
+def __sgx_encl_get_backing(encl: sgx_encl, page_index: int) -> Any:
+    """__sgx_encl_get_backing(): (contents, pcmd, PCMD's place in its page), or -errno."""
+    contents = sgx_encl_get_backing_page(encl, page_index)
+    if IS_ERR(contents):
+        return contents
+    pcmd = sgx_encl_get_backing_page(encl, encl.size + 1 + page_index // PCMDS_PER_PAGE)
+    if IS_ERR(pcmd):
+        put_page(contents)
+        return pcmd
+    return (contents, pcmd, page_index % PCMDS_PER_PAGE)
+
+
+@kernel
+def sgx_encl_alloc_backing(encl: sgx_encl, page_index: int) -> Any:
+    """sgx_encl_alloc_backing(): for writing out; charged to the enclave's memcg."""
+    return __sgx_encl_get_backing(encl, page_index)
+
+
+@kernel
+def sgx_encl_lookup_backing(encl: sgx_encl, page_index: int) -> Any:
+    """sgx_encl_lookup_backing(): for loading back."""
+    return __sgx_encl_get_backing(encl, page_index)
+
+
+@kernel
+def sgx_encl_put_backing(backing: Any) -> None:
+    """sgx_encl_put_backing()."""
+    contents, pcmd, _at = backing
+    put_page(pcmd)
+    put_page(contents)
+
+
+@kernel
+def sgx_encl_truncate_backing_page(encl: sgx_encl, page_index: int) -> None:
+    """shmem_truncate_range() of one page."""
+    might_sleep("shmem_truncate_range()")
+    shmem_truncate_page(encl.backing, page_index)
+
+
+@kernel
+def reclaimer_writing_to_pcmd(encl: sgx_encl, first: int) -> bool:
+    """reclaimer_writing_to_pcmd(): is a page that shares the PCMD page being reclaimed?
+
+    af117837ceb9 (U1).  The SECS needs no mark: its reclaim starts and ends
+    under encl->lock.
+    """
+    for i in range(PCMDS_PER_PAGE):
+        index = first + i
+        if index == encl.size:
+            break
+        entry = xa_load(encl.page_array, index)
+        if entry is None:
+            continue
+        # The mark and the VA slot share bits: only a resident page has the mark.
+        if entry.epc_page is not None and entry.desc & SGX_ENCL_PAGE_BEING_RECLAIMED:
+            sometimes("an empty PCMD page was kept for the reclaimer")
+            return True
+    return False
+
+
+# -- loading ------------------------------------------------------------------------------
+
+
+@kernel
+def __sgx_encl_eldu(
+    encl_page: sgx_encl_page, epc_page: sgx_epc_page, secs_page: sgx_epc_page | None
+) -> Any:
+    """__sgx_encl_eldu(): ELDU, then give up the backing that it used."""
+    va_offset = encl_page.desc & SGX_ENCL_PAGE_VA_OFFSET_MASK
+    encl = encl_page.encl
+    if secs_page is not None:
+        page_index = PFN_DOWN(encl_page.desc)
+        secs = sgx_get_epc_virt_addr(secs_page)
+    else:
+        page_index = encl.size
+        secs = None
+    backing = sgx_encl_lookup_backing(encl, page_index)
+    if IS_ERR(backing):
+        return backing
+    _contents, pcmd, at = backing
+    va = sgx_get_epc_virt_addr(encl_page.va_page.epc_page)
+    ret = ELDU(sgx_get_epc_virt_addr(epc_page), secs, page_index, va, va_offset >> 3, backing)
+    if ret:
+        if encls_failed(ret):
+            ENCLS_WARN(ret, "8-evicted: ELDU")
+        ret = -EFAULT
+    pcmd_page_empty = erase_pcmd(pcmd, at)
+    pcmd.dirty = 1
+    get_page(pcmd)
+    sgx_encl_put_backing(backing)
+    sgx_encl_truncate_backing_page(encl, page_index)
+    if pcmd_page_empty:
+        if sgx_may_truncate_pcmd(encl, page_index - page_index % PCMDS_PER_PAGE):
+            sometimes("an empty PCMD page was truncated")
+            sgx_encl_truncate_backing_page(encl, encl.size + 1 + page_index // PCMDS_PER_PAGE)
+            WARN_ON(pcmd.data is not None, "8-evicted: PCMD page not empty after truncate")
+    put_page(pcmd)
+    return ret
+
+
+@kernel
+def sgx_may_truncate_pcmd(encl: sgx_encl, first: int) -> bool:
+    """An empty PCMD page may go unless the reclaimer is about to write to it."""
+    return not reclaimer_writing_to_pcmd(encl, first)
+
+
+@kernel
+def sgx_encl_eldu(encl_page: sgx_encl_page, secs_page: sgx_epc_page | None) -> Any:
+    """sgx_encl_eldu(): an EPC page with the contents back in it, or -errno."""
+    va_offset = encl_page.desc & SGX_ENCL_PAGE_VA_OFFSET_MASK
+    encl = encl_page.encl
+    epc_page = sgx_alloc_epc_page(encl_page, False)
+    if IS_ERR(epc_page):
+        return epc_page
+    ret = __sgx_encl_eldu(encl_page, epc_page, secs_page)
+    if ret:
+        sometimes("loading a page failed")
+        sgx_encl_free_epc_page(epc_page)
+        return ret
+    sgx_free_va_slot(encl_page.va_page, va_offset)
+    list_move(encl_page.va_page.list, encl.va_pages)
+    encl_page.desc &= ~SGX_ENCL_PAGE_VA_OFFSET_MASK
+    encl_page.epc_page = epc_page
+    return epc_page
+
+
+@kernel
+def sgx_encl_load_secs(encl: sgx_encl) -> Any:
+    """sgx_encl_load_secs(): encl->lock keeps it resident from here on."""
+    epc_page: Any = encl.secs.epc_page
+    if epc_page is None:
+        epc_page = sgx_encl_eldu(encl.secs, None)
+        if not IS_ERR(epc_page):
+            sometimes("the SECS was loaded back")
+            track_page(epc_page, SECS_LOADED)
+    return epc_page
+
+
+@kernel
+def __sgx_encl_load_page(encl: sgx_encl, entry: Any) -> Any:
+    """__sgx_encl_load_page(): the entry with its page resident, or -errno."""
+    if entry.epc_page is not None:
+        if entry.desc & SGX_ENCL_PAGE_BEING_RECLAIMED:
+            sometimes("-EBUSY: the page is being reclaimed")
+            return -EBUSY
+        return entry
+    epc_page = sgx_encl_load_secs(encl)
+    if IS_ERR(epc_page):
+        return epc_page
+    epc_page = sgx_encl_eldu(entry, encl.secs.epc_page)
+    if IS_ERR(epc_page):
+        return epc_page
+    encl.secs_child_cnt += 1
+    sometimes("a page was loaded back")
+    track_page(entry.epc_page, PAGE_LOADED)
+    return entry
+
+
+@kernel
+def sgx_encl_load_page(encl: sgx_encl, index: int) -> Any:
+    """sgx_encl_load_page(): no VMA check; for ioctls."""
+    entry = xa_load(encl.page_array, index)
+    if entry is None:
+        return -EFAULT
+    return __sgx_encl_load_page(encl, entry)
+
+
+# -- faults -------------------------------------------------------------------------------
+
+
+@kernel
+def sgx_encl_page_alloc(encl: sgx_encl, index: int) -> Any:
+    """sgx_encl_page_alloc()."""
+    encl_page = kzalloc(encl_page_cache)
+    if encl_page is None:
+        sometimes("a struct sgx_encl_page could not be allocated")
+        return -ENOMEM
+    encl_page.desc = PFN_PHYS(index)
+    encl_page.encl = encl
+    encl_page.vm_max_prot_bits = "rwx"
+    return encl_page
+
+
+@kernel
+def vmf_insert_pfn(mm: mm_struct, index: int, epc_page: sgx_epc_page) -> str:
+    """vmf_insert_pfn(): install the PTE (VM_FAULT_NOPAGE)."""
+    set_pte(mm, index, sgx_get_epc_virt_addr(epc_page))
+    return VM_FAULT_NOPAGE
+
+
+@kernel
+def sgx_encl_eaug_page(mm: mm_struct, encl: sgx_encl, index: int) -> str:
+    """sgx_encl_eaug_page(): add a page to a running enclave at its first touch."""
+    vmret = VM_FAULT_SIGBUS
+    if not test_bit(SGX_ENCL_INITIALIZED, encl.flags):
+        return VM_FAULT_SIGBUS
+    encl_page = sgx_encl_page_alloc(encl, index)
+    if IS_ERR(encl_page):
+        return VM_FAULT_OOM
+    mutex_lock(encl.lock)
+    epc_page = sgx_encl_load_secs(encl)
+    if IS_ERR(epc_page):
+        if epc_page == -EBUSY:
+            vmret = VM_FAULT_NOPAGE
+        goto("err_out_unlock")
+    epc_page = sgx_alloc_epc_page(encl_page, False)
+    if IS_ERR(epc_page):
+        if epc_page == -EBUSY:
+            vmret = VM_FAULT_NOPAGE
+        goto("err_out_unlock")
+    va_page = sgx_encl_grow(encl, False)
+    if IS_ERR(va_page):
+        vmret = sgx_eaug_grow_failed(va_page)
+        goto("err_out_epc")
+    if va_page is not None:
+        list_add(va_page.list, encl.va_pages)
+    ret = xa_insert(encl.page_array, PFN_DOWN(encl_page.desc), encl_page)
+    if ret:
+        # -EBUSY: another fault added the page since sgx_vma_fault() looked (fault K2).
+        sometimes("two faults added the same page")
+        vmret = sgx_eaug_insert_failed(ret)
+        goto("err_out_shrink")
+    ret = EAUG(sgx_get_epc_virt_addr(epc_page), sgx_get_epc_virt_addr(encl.secs.epc_page), index)
+    if ret:
+        sometimes("EAUG failed")
+        goto("err_out")
+    encl_page.encl = encl
+    encl_page.epc_page = epc_page
+    encl_page.type = PT_REG
+    encl.secs_child_cnt += 1
+    sometimes("a page was added at run time")
+    track_page(encl_page.epc_page, PAGE_AUGMENTED)
+    vmret = vmf_insert_pfn(mm, index, epc_page)
+    mutex_unlock(encl.lock)
+    return vmret
+    label("err_out")
+    xa_erase(encl.page_array, PFN_DOWN(encl_page.desc))
+    label("err_out_shrink")
+    sgx_encl_shrink(encl, va_page)
+    label("err_out_epc")
+    sgx_encl_free_epc_page(epc_page)
+    label("err_out_unlock")
+    mutex_unlock(encl.lock)
+    kfree(encl_page)
+    return vmret
+
+
+@kernel
+def sgx_eaug_grow_failed(ret: int) -> str:
+    """-EBUSY: ksgxd makes room, try again (81fa6fd13b5c, U16)."""
+    if ret == -EBUSY:
+        sometimes("EAUG had to retry for want of a VA page")
+        return VM_FAULT_NOPAGE
+    return VM_FAULT_SIGBUS
+
+
+@kernel
+def sgx_eaug_insert_failed(ret: int) -> str:
+    """Any error of xa_insert() is SIGBUS."""
+    return VM_FAULT_SIGBUS
+
+
+@kernel
+def sgx_vma_fault(mm: mm_struct, encl: Any, index: int) -> str:
+    """sgx_vma_fault(), called with mmap_lock held for reading."""
+    if encl is None:
+        return VM_FAULT_SIGBUS
+    if SGX2 and xa_load(encl.page_array, index) is None:
+        return sgx_encl_eaug_page(mm, encl, index)
+    mutex_lock(encl.lock)
+    entry = sgx_encl_load_page(encl, index)
+    if IS_ERR(entry):
+        mutex_unlock(encl.lock)
+        if entry == -EBUSY:
+            return VM_FAULT_NOPAGE
+        return VM_FAULT_SIGBUS
+    vmret = vmf_insert_pfn(mm, index, entry.epc_page)
+    sgx_encl_test_and_clear_young(mm, entry)
+    mutex_unlock(encl.lock)
+    return vmret
+
+
+@kernel
+def sgx_encl_test_and_clear_young(mm: mm_struct, encl_page: sgx_encl_page) -> bool:
+    """sgx_encl_test_and_clear_young()."""
+    return test_and_clear_young(mm, PFN_DOWN(encl_page.desc))
+
+
+@kernel
+def sgx_zap_enclave_ptes(encl: sgx_encl, index: int) -> None:
+    """sgx_zap_enclave_ptes(): never with encl->lock held, as it takes mmap_lock."""
+    mm = READ_ONCE(encl.mm)
+    if mm is None:
+        return
+    down_read(mm.mmap_lock)
+    zap_vma_ptes(all_cpus(cpu), mm, index)
+    up_read(mm.mmap_lock)
+
+
+@kernel
+def on_each_encl_cpu(encl: sgx_encl) -> None:
+    """on_each_cpu_mask(sgx_encl_cpumask(encl), ...): interrupt who might be inside, wait."""
+    mm = READ_ONCE(encl.mm)
+    if mm is None:
+        return
+    mask = mm_cpumask(all_cpus(cpu), mm)
+    if on_each_cpu_mask(mask):
+        sometimes("an IPI found a CPU inside the enclave")
+
+
+# -- VA pages -----------------------------------------------------------------------------
+
+
+@pure
+def find_first_zero_bit(bitmap: int, size: int) -> int:
+    """The lowest clear bit, or ``size``."""
+    for bit in range(size):
+        if not bitmap & 1 << bit:
+            return bit
+    return size
+
+
+@kernel
+def sgx_alloc_va_page(reclaim: bool) -> Any:
+    """sgx_alloc_va_page(): an EPC page made a version array, or -errno."""
+    epc_page = sgx_alloc_epc_page(None, reclaim)
+    if IS_ERR(epc_page):
+        return epc_page
+    ret = EPA(sgx_get_epc_virt_addr(epc_page))
+    if ret:
+        sometimes("EPA failed")
+        sgx_encl_free_epc_page(epc_page)
+        return -EFAULT
+    track_page(epc_page, VA_PAGE)
+    return epc_page
+
+
+@kernel
+def sgx_alloc_va_slot(va_page: sgx_va_page) -> int:
+    """sgx_alloc_va_slot(): the offset of a slot now in use."""
+    slot = find_first_zero_bit(va_page.bitmap, SGX_VA_SLOT_COUNT)
+    if slot < SGX_VA_SLOT_COUNT:
+        set_bit(slot, va_page.bitmap)
+    return slot << 3
+
+
+@kernel
+def sgx_free_va_slot(va_page: sgx_va_page, offset: int) -> None:
+    """sgx_free_va_slot()."""
+    clear_bit(offset >> 3, va_page.bitmap)
+
+
+@kernel
+def sgx_va_page_full(va_page: sgx_va_page) -> bool:
+    """sgx_va_page_full()."""
+    return find_first_zero_bit(va_page.bitmap, SGX_VA_SLOT_COUNT) == SGX_VA_SLOT_COUNT
+
+
+@kernel
+def sgx_encl_free_epc_page(page: sgx_epc_page) -> None:
+    """sgx_encl_free_epc_page(): EREMOVE, then free; a page that resists is leaked, loudly."""
+    WARN_ON(page.flags & SGX_EPC_PAGE_RECLAIMER_TRACKED != 0, TRACKED_FREED)
+    ret = EREMOVE(sgx_get_epc_virt_addr(page))
+    if ret:
+        sometimes("EREMOVE failed, the page is leaked")
+        leaked(page)
+        sgx_eremove_failed(page, ret)
+        return
+    sgx_free_epc_page(page)
+
+
+@kernel
+def sgx_eremove_failed(page: sgx_epc_page, ret: int) -> None:
+    """The driver's WARN; #GP is what a scenario asks for (b0c7459be067, U25)."""
+    if ret != GP:
+        ENCLS_WARN(ret, "10-epcm: EREMOVE")
+
+
+# -- the end of an enclave ----------------------------------------------------------------
+
+
+@kernel
+def sgx_encl_release(encl: sgx_encl) -> None:
+    """sgx_encl_release(): the last reference is gone, nobody else can reach the enclave."""
+    sometimes("an enclave was released")
+    spin_lock(encl.page_array.xa_lock)
+    for index in range(xa_size(encl.page_array)):
+        entry = xa_load(encl.page_array, index)
+        if entry is None:
+            continue
+        if entry.epc_page is not None:
+            # A page that the reclaimer holds cannot be freed (it has a reference, so
+            # this does not happen).
+            if untrack_page(entry.epc_page, PAGE_LOADED):
+                sometimes("release met a page that is being reclaimed")
+                continue
+            sgx_encl_free_epc_page(entry.epc_page)
+            encl.secs_child_cnt -= 1
+            entry.epc_page = None
+        kfree(entry)
+    spin_unlock(encl.page_array.xa_lock)
+    if not encl.secs_child_cnt and encl.secs.epc_page is not None:
+        untrack_page(encl.secs.epc_page, SECS_LOADED)
+        sgx_encl_free_epc_page(encl.secs.epc_page)
+        encl.secs.epc_page = None
+    while not list_empty(encl.va_pages):
+        va_page = list_first(encl.va_pages)
+        list_del(va_page.list)
+        untrack_page(va_page.epc_page, VA_PAGE)
+        sgx_encl_free_epc_page(va_page.epc_page)
+        kfree(va_page)
+    if encl.backing is not None:
+        fput(encl.backing)
+    WARN_ON(encl.secs_child_cnt != 0, "9-child-count: released with secs_child_cnt above 0")
+    WARN_ON(encl.secs.epc_page is not None, "9-child-count: released with the SECS resident")
+    kfree(encl)

@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""ioctl.c: create, add pages, init, modify types, remove pages."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sgxmodel.driver.seam import PAGE_ADDED, PAGE_LOADED, PAGE_RETYPED, SECS_CREATED, VA_PAGE
+from sgxmodel.driver.structs import (
+    EAGAIN,
+    EBUSY,
+    EFAULT,
+    EINVAL,
+    EIO,
+    ENODEV,
+    ENOMEM,
+    EPERM,
+    ERESTARTSYS,
+    PFN_DOWN,
+    SGX2,
+    SGX_ENCL_CREATED,
+    SGX_ENCL_INITIALIZED,
+    SGX_ENCL_IOCTL,
+    SGX_VA_SLOT_COUNT,
+    backing_cache,
+    encls_failed,
+    encls_faulted,
+    mm_of,
+    process,
+    sgx_encl,
+    sgx_get_epc_virt_addr,
+    va_page_cache,
+)
+from sgxmodel.hardware.encls import (
+    EADD,
+    ECREATE,
+    EEXTEND,
+    EINIT,
+    EMODPR,
+    EMODT,
+    ETRACK,
+)
+from sgxmodel.hardware.epcm import PF, PT_REG, PT_SECS, PT_TCS, PT_TRIM
+from sgxmodel.kernel.list import list_add, list_del
+from sgxmodel.kernel.lock import down_read, mutex_lock, mutex_unlock, up_read
+from sgxmodel.kernel.memory import IS_ERR, fput, kfree, kzalloc, xa_erase, xa_insert
+from sgxmodel.kernel.ref import clear_bit, set_bit, test_and_set_bit, test_bit
+from sgxmodel.kernel.task import WARN_ON, signal_pending
+from sgxmodel.machine.notation import goto, kernel, label
+from sgxmodel.machine.op import sometimes
+
+if TYPE_CHECKING:
+    from sgxmodel.driver.encl import (
+        on_each_encl_cpu,
+        sgx_alloc_va_page,
+        sgx_encl_free_epc_page,
+        sgx_encl_load_page,
+        sgx_encl_page_alloc,
+        sgx_zap_enclave_ptes,
+    )
+    from sgxmodel.driver.file import fdget, fdput
+    from sgxmodel.driver.main import sgx_alloc_epc_page, sgx_reclaim_direct
+    from sgxmodel.driver.seam import track_page, untrack_page
+    from sgxmodel.hardware.enclu import mm_struct
+
+
+@kernel
+def sgx_encl_grow(encl: sgx_encl, reclaim: bool) -> Any:
+    """sgx_encl_grow(): count a page; a VA page for every SGX_VA_SLOT_COUNT of them."""
+    va_page = None
+    if not encl.page_cnt % SGX_VA_SLOT_COUNT:
+        va_page = kzalloc(va_page_cache)
+        if va_page is None:
+            sometimes("a struct sgx_va_page could not be allocated")
+            return -ENOMEM
+        epc_page = sgx_alloc_va_page(reclaim)
+        if IS_ERR(epc_page):
+            kfree(va_page)
+            return epc_page
+        va_page.epc_page = epc_page
+        sometimes("an enclave grew by a VA page")
+        WARN_ON(encl.page_cnt % SGX_VA_SLOT_COUNT != 0, "12-va-slots: page_cnt moved in grow")
+    encl.page_cnt += 1
+    return va_page
+
+
+@kernel
+def sgx_encl_shrink(encl: sgx_encl, va_page: Any) -> None:
+    """sgx_encl_shrink(): undo sgx_encl_grow(), or (NULL) a page was removed."""
+    encl.page_cnt -= 1
+    if va_page is not None:
+        sometimes("an enclave gave a VA page back")
+        untrack_page(va_page.epc_page, VA_PAGE)
+        sgx_encl_free_epc_page(va_page.epc_page)
+        list_del(va_page.list)
+        kfree(va_page)
+
+
+@kernel
+def sgx_encl_create(encl: sgx_encl, size: int) -> Any:
+    """sgx_encl_create(): no encl->lock, as nobody can use the enclave before CREATED."""
+    if size <= 0 or size & (size - 1):
+        return -EINVAL
+    va_page = sgx_encl_grow(encl, True)
+    if IS_ERR(va_page):
+        return va_page
+    if va_page is not None:
+        list_add(va_page.list, encl.va_pages)
+    backing = kzalloc(backing_cache)
+    if backing is None:
+        sometimes("the backing file could not be made")
+        ret = -ENOMEM
+        goto("err_out_shrink")
+    encl.backing = backing
+    secs_epc = sgx_alloc_epc_page(encl.secs, True)
+    if IS_ERR(secs_epc):
+        ret = secs_epc
+        goto("err_out_backing")
+    encl.secs.epc_page = secs_epc
+    if ECREATE(sgx_get_epc_virt_addr(secs_epc), size):
+        sometimes("ECREATE failed")
+        ret = -EIO
+        goto("err_out")
+    encl.secs.encl = encl
+    encl.secs.type = PT_SECS
+    encl.size = size
+    track_page(encl.secs.epc_page, SECS_CREATED)
+    set_bit(SGX_ENCL_CREATED, encl.flags)
+    return 0
+    label("err_out")
+    sgx_encl_free_epc_page(encl.secs.epc_page)
+    encl.secs.epc_page = None
+    label("err_out_backing")
+    fput(encl.backing)
+    encl.backing = None
+    label("err_out_shrink")
+    sgx_encl_shrink(encl, va_page)
+    return ret
+
+
+@kernel
+def sgx_ioc_enclave_create(encl: sgx_encl, size: int) -> Any:
+    """sgx_ioc_enclave_create()."""
+    if test_bit(SGX_ENCL_CREATED, encl.flags):
+        return -EINVAL
+    return sgx_encl_create(encl, size)
+
+
+@kernel
+def sgx_encl_add_page(mm: mm_struct, encl: sgx_encl, index: int, page_type: str) -> Any:
+    """sgx_encl_add_page(): EADD and measure one page."""
+    encl_page = sgx_encl_page_alloc(encl, index)
+    if IS_ERR(encl_page):
+        return encl_page
+    epc_page = sgx_alloc_epc_page(encl_page, True)
+    if IS_ERR(epc_page):
+        kfree(encl_page)
+        return epc_page
+    va_page = sgx_encl_grow(encl, True)
+    if IS_ERR(va_page):
+        ret = va_page
+        goto("err_out_free")
+    down_read(mm.mmap_lock)
+    mutex_lock(encl.lock)
+    if va_page is not None:
+        list_add(va_page.list, encl.va_pages)
+    ret = xa_insert(encl.page_array, PFN_DOWN(encl_page.desc), encl_page)
+    if ret:
+        sometimes("a page was added twice")
+        goto("err_out_unlock")
+    secs = sgx_get_epc_virt_addr(encl.secs.epc_page)
+    ret = EADD(sgx_get_epc_virt_addr(epc_page), secs, index, page_type, None)
+    if ret:
+        sometimes("EADD failed")
+        ret = -EIO
+        goto("err_out")
+    encl_page.encl = encl
+    encl_page.epc_page = epc_page
+    encl_page.type = page_type
+    encl.secs_child_cnt += 1
+    ret = EEXTEND(secs, sgx_get_epc_virt_addr(epc_page))
+    if ret:
+        ret = -EIO
+        goto("err_out")
+    track_page(encl_page.epc_page, PAGE_ADDED)
+    mutex_unlock(encl.lock)
+    up_read(mm.mmap_lock)
+    return 0
+    label("err_out")
+    xa_erase(encl.page_array, PFN_DOWN(encl_page.desc))
+    label("err_out_unlock")
+    sgx_encl_shrink(encl, va_page)
+    mutex_unlock(encl.lock)
+    up_read(mm.mmap_lock)
+    label("err_out_free")
+    sgx_encl_free_epc_page(epc_page)
+    kfree(encl_page)
+    return ret
+
+
+@kernel
+def sgx_ioc_enclave_add_pages(mm: mm_struct, encl: sgx_encl, index: int, page_type: str) -> Any:
+    """sgx_ioc_enclave_add_pages() of one page; a failed EADD or EEXTEND is not undone."""
+    if not test_bit(SGX_ENCL_CREATED, encl.flags) or test_bit(SGX_ENCL_INITIALIZED, encl.flags):
+        return -EINVAL
+    if index >= encl.size:
+        return -EINVAL
+    if signal_pending():
+        return -ERESTARTSYS
+    return sgx_encl_add_page(mm, encl, index, page_type)
+
+
+@kernel
+def sgx_ioc_enclave_init(encl: sgx_encl) -> int:
+    """sgx_encl_init(): EINIT under encl->lock.  The SECS is resident: see sgx_reclaimer_write."""
+    if not test_bit(SGX_ENCL_CREATED, encl.flags) or test_bit(SGX_ENCL_INITIALIZED, encl.flags):
+        return -EINVAL
+    mutex_lock(encl.lock)
+    ret = EINIT(sgx_get_epc_virt_addr(encl.secs.epc_page))
+    if encls_faulted(ret):
+        ret = -EIO
+    elif ret:
+        sometimes("EINIT refused the signature")
+        ret = -EPERM
+    else:
+        set_bit(SGX_ENCL_INITIALIZED, encl.flags)
+    mutex_unlock(encl.lock)
+    return ret
+
+
+@kernel
+def sgx_ioc_sgx2_ready(encl: sgx_encl) -> int:
+    """sgx_ioc_sgx2_ready()."""
+    if not SGX2:
+        return -ENODEV
+    if not test_bit(SGX_ENCL_INITIALIZED, encl.flags):
+        return -EINVAL
+    return 0
+
+
+@kernel
+def sgx_enclave_etrack(encl: sgx_encl) -> int:
+    """sgx_enclave_etrack(): open an epoch and drive everybody out; encl->lock is held."""
+    secs = sgx_get_epc_virt_addr(encl.secs.epc_page)
+    ret = ETRACK(secs)
+    if ret:
+        sometimes("ETRACK had to be repeated")
+        on_each_encl_cpu(encl)
+        ret = ETRACK(secs)
+        if ret:
+            return -EFAULT
+    on_each_encl_cpu(encl)
+    return 0
+
+
+@kernel
+def sgx_enclave_modify_types(encl: sgx_encl, index: int, page_type: str) -> Any:
+    """sgx_enclave_modify_types() of one page: REG to TCS, REG or TCS to TRIM."""
+    if page_type != PT_TCS and page_type != PT_TRIM:
+        return -EINVAL
+    sgx_reclaim_direct()
+    mutex_lock(encl.lock)
+    entry = sgx_encl_load_page(encl, index)
+    if IS_ERR(entry):
+        ret = -EAGAIN if entry == -EBUSY else -EFAULT
+        goto("out_unlock")
+    if not (entry.type == PT_REG or (entry.type == PT_TCS and page_type == PT_TRIM)):
+        ret = -EINVAL
+        goto("out_unlock")
+    max_prot_restore = entry.vm_max_prot_bits
+    if entry.type == PT_REG and page_type == PT_TCS:
+        entry.vm_max_prot_bits = "rw"
+        # Nobody may reclaim the page while the mutex is released.
+        if untrack_page(entry.epc_page, PAGE_RETYPED):
+            sometimes("-EAGAIN: the page to retype is being reclaimed")
+            ret = -EAGAIN
+            goto("out_entry_changed")
+        mutex_unlock(encl.lock)
+        sgx_zap_enclave_ptes(encl, index)
+        mutex_lock(encl.lock)
+        track_page(entry.epc_page, PAGE_RETYPED)
+    ret = EMODT(sgx_get_epc_virt_addr(entry.epc_page), page_type)
+    if encls_faulted(ret):
+        ret = -EFAULT
+        goto("out_entry_changed")
+    if encls_failed(ret):
+        sometimes("EMODT refused the page")
+        ret = -EFAULT
+        goto("out_entry_changed")
+    ret = sgx_enclave_etrack(encl)
+    if ret:
+        ret = -EFAULT
+        goto("out_unlock")
+    entry.type = page_type
+    sometimes("a page changed its type")
+    goto("out_unlock")
+    label("out_entry_changed")
+    entry.vm_max_prot_bits = max_prot_restore
+    label("out_unlock")
+    mutex_unlock(encl.lock)
+    return ret
+
+
+@kernel
+def sgx_encl_remove_pages(encl: sgx_encl, index: int) -> int:
+    """sgx_encl_remove_pages() of one page: trimmed and accepted."""
+    sgx_reclaim_direct()
+    mutex_lock(encl.lock)
+    entry = sgx_encl_load_page(encl, index)
+    if IS_ERR(entry):
+        ret = -EAGAIN if entry == -EBUSY else -EFAULT
+        goto("out_unlock")
+    if entry.type != PT_TRIM:
+        ret = -EPERM
+        goto("out_unlock")
+    # An accepted TRIM page faults here, one not yet accepted is not modifiable.
+    ret = EMODPR(sgx_get_epc_virt_addr(entry.epc_page), "rwx")
+    if ret != PF:
+        sometimes("a trimmed page was not accepted yet")
+        ret = -EPERM
+        goto("out_unlock")
+    if untrack_page(entry.epc_page, PAGE_LOADED):
+        sometimes("-EBUSY: the page to remove is being reclaimed")
+        ret = -EBUSY
+        goto("out_unlock")
+    mutex_unlock(encl.lock)
+    sgx_zap_enclave_ptes(encl, index)
+    mutex_lock(encl.lock)
+    sgx_encl_free_epc_page(entry.epc_page)
+    encl.secs_child_cnt -= 1
+    entry.epc_page = None
+    xa_erase(encl.page_array, PFN_DOWN(entry.desc))
+    sgx_encl_shrink(encl, None)
+    kfree(entry)
+    sometimes("a page was removed")
+    ret = 0
+    label("out_unlock")
+    mutex_unlock(encl.lock)
+    return ret
+
+
+# -- sgx_ioctl(): one at a time an enclave, by SGX_ENCL_IOCTL -----------------------------
+
+
+@kernel
+def ioctl_begin(proc: process) -> Any:
+    """fdget() and the bit that makes ioctls of one enclave exclusive."""
+    encl = fdget(proc)
+    if IS_ERR(encl):
+        return encl
+    if test_and_set_bit(SGX_ENCL_IOCTL, encl.flags):
+        sometimes("-EBUSY: another ioctl is under way")
+        fdput(proc)
+        return -EBUSY
+    return encl
+
+
+@kernel
+def ioctl_end(proc: process, encl: sgx_encl) -> None:
+    """Clear the bit, fdput()."""
+    clear_bit(SGX_ENCL_IOCTL, encl.flags)
+    fdput(proc)
+
+
+@kernel
+def ioctl_create(proc: process, size: int) -> Any:
+    """SGX_IOC_ENCLAVE_CREATE."""
+    encl = ioctl_begin(proc)
+    if IS_ERR(encl):
+        return encl
+    ret = sgx_ioc_enclave_create(encl, size)
+    ioctl_end(proc, encl)
+    return ret
+
+
+@kernel
+def ioctl_add_page(proc: process, index: int, page_type: str) -> Any:
+    """SGX_IOC_ENCLAVE_ADD_PAGES."""
+    encl = ioctl_begin(proc)
+    if IS_ERR(encl):
+        return encl
+    ret = sgx_ioc_enclave_add_pages(mm_of(proc), encl, index, page_type)
+    ioctl_end(proc, encl)
+    return ret
+
+
+@kernel
+def ioctl_init(proc: process) -> Any:
+    """SGX_IOC_ENCLAVE_INIT."""
+    encl = ioctl_begin(proc)
+    if IS_ERR(encl):
+        return encl
+    ret = sgx_ioc_enclave_init(encl)
+    ioctl_end(proc, encl)
+    return ret
+
+
+@kernel
+def ioctl_modify_type(proc: process, index: int, page_type: str) -> Any:
+    """SGX_IOC_ENCLAVE_MODIFY_TYPES."""
+    encl = ioctl_begin(proc)
+    if IS_ERR(encl):
+        return encl
+    ret = sgx_ioc_sgx2_ready(encl)
+    if not ret:
+        ret = sgx_enclave_modify_types(encl, index, page_type)
+    ioctl_end(proc, encl)
+    return ret
+
+
+@kernel
+def ioctl_remove_page(proc: process, index: int) -> Any:
+    """SGX_IOC_ENCLAVE_REMOVE_PAGES."""
+    encl = ioctl_begin(proc)
+    if IS_ERR(encl):
+        return encl
+    ret = sgx_ioc_sgx2_ready(encl)
+    if not ret:
+        ret = sgx_encl_remove_pages(encl, index)
+    ioctl_end(proc, encl)
+    return ret

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The revisions of the code under check, by name.
+
+Each package holds only what that revision changes, so that a diff of two of
+them reads like the patch.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import attrs
+
+from sgxmodel.driver import encl, file, ioctl, main
+from sgxmodel.errors import UnknownNameError
+from sgxmodel.machine.notation import KernelFunction
+from sgxmodel.machine.program import Program, functions_of
+from sgxmodel.revisions import list_fixed, list_v2, mainline
+from sgxmodel.revisions.base import Lists
+
+DRIVER = (main, encl, ioctl, file)
+
+
+@attrs.frozen(eq=False)
+class Revision:
+    """A program, and what the invariants must know of how it keeps pages."""
+
+    name: str
+    about: str
+    program: Program
+    lists: Lists
+    statics: tuple[Any, ...]
+    """Statics that only this revision has."""
+    flags: dict[str, int]
+    """Flag names to bits, for reports."""
+
+    def edited(self, name: str, *modules: ModuleType, **functions: Any) -> Revision:
+        """This revision with some functions replaced: known faults are put back so."""
+        table: dict[str, KernelFunction] = functions_of(*modules)
+        for key, fn in functions.items():
+            table[key] = fn
+        return attrs.evolve(self, name=name, program=self.program.replace(table))
+
+
+def _revision(package: Any, *bases: Any) -> Revision:
+    tables = [functions_of(*DRIVER), *(functions_of(*b.MODULES) for b in (*bases, package))]
+    return Revision(
+        name=package.__name__.rpartition(".")[2],
+        about=(package.__doc__ or "").strip().splitlines()[0],
+        program=Program.link(*tables),
+        lists=package.LISTS,
+        statics=package.STATICS,
+        flags=package.FLAGS,
+    )
+
+
+REVISIONS: dict[str, Revision] = {
+    r.name: r
+    for r in (
+        _revision(mainline),
+        _revision(list_v2),
+        _revision(list_fixed, list_v2),
+    )
+}
+
+
+def revision(name: str) -> Revision:
+    """Look a revision up.  Raises :class:`UnknownNameError`."""
+    if name not in REVISIONS:
+        known = ", ".join(REVISIONS)
+        raise UnknownNameError(f"there is no target '{name}'; the targets are {known}")
+    return REVISIONS[name]

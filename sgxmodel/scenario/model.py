@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a scenario is, and the calls that it can make."""
+
+from __future__ import annotations
+
+import attrs
+
+from sgxmodel.driver.structs import (
+    EAGAIN,
+    EBADF,
+    EBUSY,
+    EFAULT,
+    EINVAL,
+    EIO,
+    ENOMEM,
+    EPERM,
+    ERESTARTSYS,
+    SIGSEGV,
+    VM_FAULT_OOM,
+    VM_FAULT_SIGBUS,
+)
+
+ERRNO = {
+    name: value
+    for name, value in {
+        "EAGAIN": EAGAIN,
+        "EBADF": EBADF,
+        "EBUSY": EBUSY,
+        "EFAULT": EFAULT,
+        "EINVAL": EINVAL,
+        "EIO": EIO,
+        "ENOMEM": ENOMEM,
+        "EPERM": EPERM,
+        "ERESTARTSYS": ERESTARTSYS,
+    }.items()
+}
+ERRNO_NAMES = {-value: f"-{name}" for name, value in ERRNO.items()}
+KILLED = (VM_FAULT_SIGBUS, SIGSEGV, VM_FAULT_OOM)
+
+
+def result_name(value: object) -> str:
+    """A call's result in kernel words: 0, -EBUSY, SIGBUS, ..."""
+    if isinstance(value, int):
+        return ERRNO_NAMES.get(value, str(value))
+    return "0" if value is None else str(value)
+
+
+@attrs.frozen
+class Verb:
+    """A call that scenarios can make: its kernel function, arguments and possible results."""
+
+    name: str
+    function: str
+    args: tuple[str, ...]
+    results: tuple[str, ...]
+    about: str
+
+
+IOCTL = ("0", "-EBADF", "-EBUSY", "-EINVAL")
+FAULT = ("0", "SIGBUS", "SIGSEGV", "OOM")
+
+VERBS = {
+    verb.name: verb
+    for verb in (
+        Verb("open", "user_open", ("enclave",), ("0", "-ENOMEM"), "open() and mmap()"),
+        Verb("create", "ioctl_create", ("enclave", "size"),
+             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE"),
+        Verb("add", "ioctl_add_page", ("enclave", "page", "type"),
+             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "EADD, before init"),
+        Verb("init", "ioctl_init", ("enclave",), (*IOCTL, "-EIO", "-EPERM"), "EINIT"),
+        Verb("touch", "user_touch", ("enclave", "page"), FAULT, "write to a page"),
+        Verb("accept", "user_accept", ("enclave", "page"), (*FAULT, "11"),
+             "EACCEPT; of an absent page, EAUG first"),
+        Verb("modify", "ioctl_modify_type", ("enclave", "page", "type"),
+             (*IOCTL, "-EAGAIN", "-EFAULT"), "change a page's type to TCS or TRIM"),
+        Verb("remove", "ioctl_remove_page", ("enclave", "page"),
+             (*IOCTL, "-EAGAIN", "-EFAULT", "-EPERM"), "remove a trimmed, accepted page"),
+        Verb("munmap", "user_munmap", ("enclave",), ("0",), "the mapping goes"),
+        Verb("close", "user_close", ("enclave",), ("0",), "the process ends"),
+        Verb("reclaim", "sgx_reclaim_pages", (), ("0",), "one pass of the reclaimer"),
+        Verb("direct", "sgx_reclaim_direct", (), ("0",), "one pass if memory is low"),
+        Verb("poison", "memory_error", ("epc",), ("0",), "a memory error in EPC page n"),
+        Verb("poison-at", "memory_error_at", ("enclave", "page"), ("0",),
+             "a memory error in the EPC page that an address maps"),
+        Verb("signal", "send_signal_to", ("task",), ("0",), "a signal for a task"),
+    )
+}  # fmt: skip
+
+
+@attrs.frozen
+class CallSpec:
+    """A call in the words of a scenario: ``touch A 0``."""
+
+    verb: str
+    args: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join((self.verb, *self.args))
+
+
+@attrs.frozen
+class TaskLine:
+    """A task: its calls one after the other, on the CPU of a node."""
+
+    name: str
+    calls: tuple[CallSpec, ...]
+    node: int = 0
+
+
+FAILURES = {
+    "backing": "shmem_page_cache",
+    "encl-page": "sgx_encl_page_cache",
+    "va-page": "sgx_va_page_cache",
+    "file": "shmem_file_cache",
+    "open": "sgx_encl_cache",
+    "ecreate": "ECREATE",
+    "eadd": "EADD",
+    "einit": "EINIT",
+    "eremove": "EREMOVE",
+    "epa": "EPA",
+    "eaug": "EAUG",
+    "emodt": "EMODT",
+}
+"""What a scenario may let fail, and where: an allocation or a leaf."""
+
+
+@attrs.frozen
+class Scenario:
+    """A configuration and what its tasks do.
+
+    ``epc``: pages per node; ``scan``: SGX_NR_TO_SCAN; ``low`` and ``high``:
+    watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
+    size in pages, a power of two; ``fail``: how often each failure may happen;
+    ``promises``: companions that a run of the search must reach.
+    """
+
+    name: str
+    about: str = ""
+    epc: tuple[int, ...] = (8,)
+    scan: int = 2
+    low: int = 1
+    high: int = 2
+    va_slots: int = 8
+    pcmds: int = 32
+    sgx2: bool = True
+    ksgxd: bool = False
+    schedules: int = 1000
+    enclaves: tuple[tuple[str, int], ...] = ()
+    fail: tuple[tuple[str, int], ...] = ()
+    setup: tuple[CallSpec, ...] = ()
+    tasks: tuple[TaskLine, ...] = ()
+    promises: tuple[str, ...] = ()
+
+    def all_calls(self) -> list[CallSpec]:
+        """Every call, those of the set-up first."""
+        return [*self.setup, *(c for t in self.tasks for c in t.calls)]

@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The text form of a scenario: one statement a line, `#` begins a comment.
+
+    scenario drop-poison
+    about a page is removed while the machine check handler reports it
+    epc 6
+    enclave A 4
+    setup open A; create A; add A 0
+    task T1: close A
+    task T2: poison-at A 0
+    promise a page in use was poisoned
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import attrs
+
+from sgxmodel.errors import ScenarioError
+from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, TaskLine
+
+TYPES = {"reg": "REG", "tcs": "TCS", "trim": "TRIM"}
+LIMIT = 64
+"""Bounds on numbers from outside: EPC pages a node, enclave pages, calls, tasks."""
+
+
+def parse(text: str, where: str = "scenario") -> Scenario:
+    """Read a scenario.  Raises :class:`ScenarioError` with the line."""
+    reader = _Reader(where)
+    for number, line in enumerate(text.splitlines(), 1):
+        stripped = line.partition("#")[0].strip()
+        if stripped:
+            reader.number = number
+            reader.statement(stripped)
+    return reader.finish()
+
+
+def format(scenario: Scenario) -> str:  # noqa: A001
+    """The text of a scenario; :func:`parse` gives it back."""
+    default = Scenario("")
+    out = [f"scenario {scenario.name}"]
+    if scenario.about:
+        out.append(f"about {scenario.about}")
+    out.append("epc " + " ".join(map(str, scenario.epc)))
+    for word in ("scan", "low", "high", "va_slots", "pcmds", "schedules"):
+        value = getattr(scenario, word)
+        if value != getattr(default, word):
+            out.append(f"{word.replace('_', '-')} {value}")
+    if not scenario.sgx2:
+        out.append("sgx1")
+    if scenario.ksgxd:
+        out.append("ksgxd")
+    out += [f"enclave {name} {size}" for name, size in scenario.enclaves]
+    out += [f"fail {what} {times}" for what, times in scenario.fail]
+    if scenario.setup:
+        out.append("setup " + "; ".join(map(str, scenario.setup)))
+    for task in scenario.tasks:
+        node = f" on {task.node}" if task.node else ""
+        out.append(f"task {task.name}{node}: " + "; ".join(map(str, task.calls)))
+    out += [f"promise {p}" for p in scenario.promises]
+    return "\n".join(out) + "\n"
+
+
+class _Reader:
+    def __init__(self, where: str) -> None:
+        self.where = where
+        self.number = 0
+        self.values: dict[str, Any] = {}
+        self.enclaves: dict[str, int] = {}
+        self.fail: dict[str, int] = {}
+        self.setup: list[CallSpec] = []
+        self.tasks: list[TaskLine] = []
+        self.promises: list[str] = []
+
+    def error(self, message: str) -> NoReturn:
+        raise ScenarioError(f"{self.where}:{self.number}: {message}")
+
+    def statement(self, line: str) -> None:
+        word, _, rest = line.partition(" ")
+        method: Callable[[str], None] | None = getattr(self, f"on_{word.replace('-', '_')}", None)
+        if method is None:
+            self.error(f"'{word}' begins no statement of a scenario")
+        method(rest.strip())
+
+    def once(self, key: str, value: Any) -> None:
+        if key in self.values:
+            self.error(f"'{key}' is given twice")
+        self.values[key] = value
+
+    def whole(self, text: str, least: int, most: int) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text[:9]) <= most):
+            self.error(f"'{text}' should be a whole number from {least} to {most}")
+        return int(text)
+
+    def on_scenario(self, rest: str) -> None:
+        if not rest or not all(c.isalnum() or c in "-_." for c in rest) or not rest.isascii():
+            self.error("a scenario's name is letters, digits, '-', '_' and '.'")
+        self.once("name", rest)
+
+    def on_about(self, rest: str) -> None:
+        self.once("about", rest)
+
+    def on_epc(self, rest: str) -> None:
+        self.once("epc", tuple(self.whole(n, 0, LIMIT) for n in rest.split()))
+        if not any(self.values["epc"]) or len(self.values["epc"]) > 8:
+            self.error("epc: pages of 1 to 8 nodes, at least one page in all")
+
+    def on_scan(self, rest: str) -> None:
+        self.once("scan", self.whole(rest, 1, LIMIT))
+
+    def on_low(self, rest: str) -> None:
+        self.once("low", self.whole(rest, 0, LIMIT))
+
+    def on_high(self, rest: str) -> None:
+        self.once("high", self.whole(rest, 0, LIMIT))
+
+    def on_va_slots(self, rest: str) -> None:
+        self.once("va_slots", self.whole(rest, 1, 512))
+
+    def on_pcmds(self, rest: str) -> None:
+        self.once("pcmds", self.whole(rest, 1, 32))
+
+    def on_schedules(self, rest: str) -> None:
+        self.once("schedules", self.whole(rest, 1, 10_000_000))
+
+    def on_sgx1(self, rest: str) -> None:
+        self.once("sgx2", False)
+
+    def on_ksgxd(self, rest: str) -> None:
+        self.once("ksgxd", True)
+
+    def on_enclave(self, rest: str) -> None:
+        parts = rest.split()
+        if len(parts) != 2 or not parts[0].isidentifier() or parts[0] in self.enclaves:
+            self.error("enclave NAME PAGES, each name once")
+        size = self.whole(parts[1], 1, LIMIT)
+        if size & (size - 1):
+            self.error("an enclave's size is a power of two (ECREATE)")
+        self.enclaves[parts[0]] = size
+
+    def on_fail(self, rest: str) -> None:
+        what, _, times = rest.partition(" ")
+        if what not in FAILURES:
+            self.error(f"'{what}' cannot be made to fail; these can: {', '.join(FAILURES)}")
+        self.fail[what] = self.whole(times.strip() or "1", 1, LIMIT)
+
+    def on_setup(self, rest: str) -> None:
+        self.setup += self.calls(rest)
+
+    def on_task(self, rest: str) -> None:
+        head, colon, calls = rest.partition(":")
+        name, _, node = head.strip().partition(" on ")
+        if not colon or not name.isidentifier() or any(t.name == name for t in self.tasks):
+            self.error("task NAME [on NODE]: CALL; CALL ..., each name once")
+        if name in ("ksgxd", "setup"):
+            self.error(f"'{name}' is taken")
+        if len(self.tasks) >= 16:
+            self.error("at most 16 tasks")
+        at = self.whole(node.strip(), 0, 7) if node else 0
+        self.tasks.append(TaskLine(name, tuple(self.calls(calls)), at))
+
+    def on_promise(self, rest: str) -> None:
+        self.promises.append(rest)
+
+    def calls(self, text: str) -> list[CallSpec]:
+        out = []
+        for part in text.split(";"):
+            words = part.split()
+            if not words:
+                self.error("an empty call")
+            out.append(self.call(words[0], words[1:]))
+        if len(out) > LIMIT:
+            self.error(f"at most {LIMIT} calls a task")
+        return out
+
+    def call(self, verb: str, args: list[str]) -> CallSpec:
+        spec = VERBS.get(verb)
+        if spec is None:
+            self.error(f"there is no call '{verb}'; the calls are {', '.join(VERBS)}")
+        kinds = [k for k in spec.args if k != "size"]
+        if kinds[-1:] == ["type"] and verb == "add" and len(args) == len(kinds) - 1:
+            args = [*args, "reg"]
+        if len(args) != len(kinds):
+            self.error(f"usage: {verb} {' '.join(k.upper() for k in kinds)}".rstrip())
+        for kind, arg in zip(kinds, args, strict=True):
+            self.argument(kind, arg, args)
+        return CallSpec(verb, tuple(args))
+
+    def argument(self, kind: str, arg: str, args: list[str]) -> None:
+        if kind == "enclave":
+            if arg not in self.enclaves:
+                self.error(f"there is no enclave '{arg}' (say 'enclave {arg} PAGES' before)")
+        elif kind == "page":
+            self.whole(arg, 0, self.enclaves[args[0]] - 1)
+        elif kind == "type" and arg not in TYPES:
+            self.error(f"a page type is one of {', '.join(TYPES)}")
+        elif kind == "epc":
+            self.whole(arg, 0, sum(self.values.get("epc", Scenario("").epc)) - 1)
+
+    def finish(self) -> Scenario:
+        if "name" not in self.values:
+            self.error("no 'scenario NAME' line")
+        if not self.tasks:
+            self.error("no task")
+        known = {t.name for t in self.tasks}
+        for task in self.tasks:
+            if task.node >= len(self.values.get("epc", (0,))):
+                self.error(f"task {task.name}: there is no node {task.node}")
+            for call in task.calls:
+                if call.verb == "signal" and call.args[0] not in known:
+                    self.error(f"signal: there is no task '{call.args[0]}'")
+        return attrs.evolve(
+            Scenario(self.values.pop("name")),
+            **self.values,
+            enclaves=tuple(self.enclaves.items()),
+            fail=tuple(self.fail.items()),
+            setup=tuple(self.setup),
+            tasks=tuple(self.tasks),
+            promises=tuple(self.promises),
+        )
