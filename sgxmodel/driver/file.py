@@ -33,7 +33,14 @@ from sgxmodel.hardware.enclu import (
 from sgxmodel.hardware.epcm import SGX_PAGE_ATTRIBUTES_MISMATCH
 from sgxmodel.kernel.lock import down_read, down_write, up_read, up_write
 from sgxmodel.kernel.memory import kzalloc
-from sgxmodel.kernel.ref import kref_get, kref_get_unless_zero, kref_init, kref_put
+from sgxmodel.kernel.ref import (
+    kref_get,
+    kref_get_unless_zero,
+    kref_init,
+    kref_put,
+    set_bit,
+    test_and_clear_bit,
+)
 from sgxmodel.kernel.task import retry, send_signal, task_struct
 from sgxmodel.machine.notation import kernel
 from sgxmodel.machine.op import READ_ONCE, rcu_assign_pointer, sometimes
@@ -52,6 +59,7 @@ def sgx_open(proc: process) -> int:
     kref_init(encl.refcount)
     proc.private_data = encl
     kref_init(proc.file_ref)
+    set_bit(0, proc.fd)
     return 0
 
 
@@ -138,7 +146,8 @@ def zap_range(proc: process) -> None:
 def user_close(proc: process) -> int:
     """The process ends: munmap() and close()."""
     user_munmap(proc)
-    fdput(proc)
+    if test_and_clear_bit(0, proc.fd):
+        fdput(proc)
     return 0
 
 

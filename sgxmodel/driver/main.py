@@ -5,7 +5,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sgxmodel.driver.ghost import busy_means_somebody_makes_room
+from sgxmodel.driver.ghost import (
+    busy_means_somebody_makes_room,
+    note_exhaustion,
+    nothing_was_left,
+)
 from sgxmodel.driver.structs import (
     EBUSY,
     ENOMEM,
@@ -54,6 +58,7 @@ from sgxmodel.kernel.ref import (
     test_bit,
 )
 from sgxmodel.kernel.task import (
+    cond_resched,
     finish_wait,
     numa_node_id,
     prepare_to_wait,
@@ -208,6 +213,7 @@ def ksgxd() -> int:
         finish_wait(ksgxd_control.ksgxd_waitq)
         if sgx_should_reclaim(SGX_NR_HIGH_PAGES):
             sgx_reclaim_pages()
+        cond_resched()
     return 0
 
 
@@ -263,8 +269,10 @@ def sgx_alloc_epc_page(owner: Any, reclaim: bool) -> Any:
         if not IS_ERR(page):
             page.owner = owner
             break
+        note_exhaustion(ksgxd_control)
         if not sgx_can_reclaim():
             sometimes("-ENOMEM: nothing free, nothing to reclaim")
+            nothing_was_left(ksgxd_control)
             return -ENOMEM
         if not reclaim:
             sometimes("-EBUSY: nothing free, no direct reclaim")
@@ -276,6 +284,7 @@ def sgx_alloc_epc_page(owner: Any, reclaim: bool) -> Any:
             break
         sometimes("an allocation reclaimed directly")
         sgx_reclaim_pages()
+        cond_resched()
     if sgx_should_reclaim(SGX_NR_LOW_PAGES):
         wake_up(ksgxd_control.ksgxd_waitq)
     if page == -EBUSY:

@@ -115,10 +115,12 @@ class sgx_encl(Struct):
 class process(Struct):
     """User side: one process with one enclave file.  ``file_ref``: fd, VMA, calls under way.
 
-    ``mapped`` is the enclave behind the VMA (vm_private_data) or NULL.
+    ``mapped`` is the enclave behind the VMA (vm_private_data) or NULL; ``fd`` says
+    whether the file descriptor is open.
     """
 
     file_ref: kref
+    fd: int = 0
     private_data: Any = None
     mapped: Any = None
     mm_of: ClassVar[Any]
@@ -132,6 +134,7 @@ class control(Struct):
     stop: int = 0
     pages: ClassVar[tuple[sgx_epc_page, ...]]
     counter: ClassVar[int]
+    reclaimable: ClassVar[Any]
 
 
 sgx_nr_free_pages = static("sgx_nr_free_pages", atomic_long_t)

@@ -89,6 +89,14 @@ def test_and_set_bit(S: State, nr: int, field: int) -> bool:
     return bool(old & 1 << nr)
 
 
+@primitive(access="marked", addresses=("field",), acquires=True, releases=True)
+def test_and_clear_bit(S: State, nr: int, field: int) -> bool:
+    """Clear a bit and say whether it was set; fully ordered."""
+    old = _live(S, field)
+    S[field] = old & ~(1 << nr)
+    return bool(old & 1 << nr)
+
+
 @primitive(access="marked", addresses=("field",), releases=True)
 def set_bit(S: State, nr: int, field: int) -> None:
     """Atomic; on x86 it also publishes what was written before."""

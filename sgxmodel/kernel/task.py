@@ -17,7 +17,8 @@ class task_struct(Struct):
 
     ``held``: locks in the order of acquisition; ``inside``: the enclave that
     the CPU executes in, entered in tracking epoch ``entry_epoch``; ``mm``: the
-    address space that the CPU has loaded.
+    address space that the CPU has loaded; ``exhausted``: ghost, this task saw a
+    moment in which no EPC page was free or could be had.
     """
 
     held: Any = ()
@@ -28,7 +29,7 @@ class task_struct(Struct):
     inside: Any = None
     entry_epoch: int = 0
     mm: Any = None
-    sigbus: int = 0
+    exhausted: int = 0
 
 
 class fault_budget(Struct):
@@ -135,6 +136,11 @@ def WARN_ON(S: State, condition: Any, says: str) -> bool:
     return False
 
 
-@primitive(access="none")
+@primitive(access="none", yields=True)
 def retry(S: State) -> None:
-    """A fault was served and the access is tried again: where a fair loop shows."""
+    """A fault was served and the access is tried again."""
+
+
+@primitive(access="none", yields=True)
+def cond_resched(S: State) -> None:
+    """Let others run."""

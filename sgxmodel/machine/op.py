@@ -41,6 +41,8 @@ class Primitive:
     ``marked`` (READ_ONCE, atomics, RCU), ``none`` (hardware, harness).
     ``acquires`` and ``releases`` order tasks through the object ``a``.
     A ``silent`` operation is not a scheduling point: ghost state and counters.
+    After one that ``yields`` a scheduler goes to another task unless told otherwise:
+    a loop that waits for others must not be the default.
     """
 
     __slots__ = (
@@ -57,6 +59,7 @@ class Primitive:
         "releases",
         "shown",
         "silent",
+        "yields",
     )
 
     def __init__(self, fn: Callable[..., Any], **traits: Any) -> None:
@@ -74,6 +77,7 @@ class Primitive:
         self.releases: bool = traits.pop("releases", False)
         self.lock: int = traits.pop("lock", 0)
         self.silent: bool = traits.pop("silent", False)
+        self.yields: bool = traits.pop("yields", False)
         self.addresses: frozenset[str] = frozenset(traits.pop("addresses", ()))
         self.shown: Callable[..., str] | None = traits.pop("shown", None)
         if traits:
@@ -147,7 +151,9 @@ def _read_once(S: State, field: int) -> Any:
     return _load(S, field)
 
 
-READ_ONCE = cast(Callable[[R], R], Primitive(_read_once, access="marked", acquires=True, addresses=("field",)))
+READ_ONCE = cast(
+    Callable[[R], R], Primitive(_read_once, access="marked", acquires=True, addresses=("field",))
+)
 """A marked read: the compiler may not tear it, KCSAN does not report it alone."""
 
 

@@ -32,12 +32,17 @@ class Call:
 
 @attrs.frozen
 class TaskSpec:
-    """A task: its name, its task_struct, and the calls that it makes one after the other."""
+    """A task: its name, its task_struct, and the calls that it makes one after the other.
+
+    A ``daemon`` may be asleep or busy when a run ends; the ``last`` task begins
+    when all others but the daemons are done.
+    """
 
     name: str
     handle: Any
     calls: tuple[Call, ...]
     daemon: bool = False
+    last: bool = False
 
 
 class Observer(Protocol):

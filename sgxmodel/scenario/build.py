@@ -69,6 +69,9 @@ def build(revision: Revision, scenario: Scenario) -> World:
     plan.statics(revision)
     plan.hardware()
     plan.objects()
+    vars(layout.namespace["ksgxd"])["reclaimable"] = revision.lists.find(
+        layout.namespace, revision.lists.reclaimable
+    )
     image = revision.program.load(layout)
     world = plan.world(revision, image)
     world.first = _run_setup(world, plan)
@@ -137,7 +140,7 @@ class _Plan:
         names = [t.name for t in self.scenario.tasks]
         nodes = {t.name: t.node for t in self.scenario.tasks}
         self.task_structs = {
-            name: layout.new(task_struct, name) for name in (*names, "ksgxd", "setup")
+            name: layout.new(task_struct, name) for name in (*names, "ksgxd", "setup", "end")
         }
         for name, node in nodes.items():
             layout.values[self.task_structs[name].node] = node
@@ -187,9 +190,7 @@ class _Plan:
         self.encls = [
             layout.new(sgx_encl, f"encl{i or ''}", entries=self.largest) for i in range(opens)
         ]
-        self.encl_pages = [
-            layout.new(sgx_encl_page, f"encl_page{i}") for i in range(sizes + busy)
-        ]
+        self.encl_pages = [layout.new(sgx_encl_page, f"encl_page{i}") for i in range(sizes + busy)]
         self.va_pages = [layout.new(sgx_va_page, f"va_page{i}") for i in range(va)]
         files = [layout.new(file, f"backing{i}", cached=backing_len) for i in range(opens)]
         cached = [layout.new(page, f"shmem{i}") for i in range(opens * backing_len + 2 * busy)]
@@ -210,7 +211,9 @@ class _Plan:
             vars(proc)["mm_of"] = mm
             self.processes[name] = proc
         vars(self.space["ksgxd"]).update(
-            pages=tuple(self.pages), counter=self.space["sgx_nr_free_pages"].counter
+            pages=tuple(self.pages),
+            counter=self.space["sgx_nr_free_pages"].counter,
+            reclaimable=None,
         )
         self.isos = {
             task: layout.new(list_head, f"iso of {task}") for task in self.task_structs.values()
@@ -257,6 +260,8 @@ class _Plan:
             self.layout.values[handle.daemon] = 1
             self.layout.values[self.space["ksgxd"].ksgxd] = handle
             specs.append(TaskSpec("ksgxd", handle, (Call("ksgxd", "ksgxd", ()),), daemon=True))
+        closing = [self.call(CallSpec("close", (name,))) for name, _ in self.scenario.enclaves]
+        specs.append(TaskSpec("end", self.task_structs["end"], tuple(closing), last=True))
         return World(
             revision=revision,
             scenario=self.scenario,

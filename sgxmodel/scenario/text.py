@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The text form of a scenario: one statement a line, `#` begins a comment.
 
-    scenario drop-poison
-    about a page is removed while the machine check handler reports it
-    epc 6
-    enclave A 4
-    setup open A; create A; add A 0
-    task T1: close A
-    task T2: poison-at A 0
-    promise a page in use was poisoned
+scenario drop-poison
+about a page is removed while the machine check handler reports it
+epc 6
+enclave A 4
+setup open A; create A; add A 0
+task T1: close A
+task T2: poison-at A 0
+promise a page in use was poisoned
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def parse(text: str, where: str = "scenario") -> Scenario:
     return reader.finish()
 
 
-def format(scenario: Scenario) -> str:  # noqa: A001
+def format(scenario: Scenario) -> str:
     """The text of a scenario; :func:`parse` gives it back."""
     default = Scenario("")
     out = [f"scenario {scenario.name}"]
@@ -154,7 +154,7 @@ class _Reader:
         name, _, node = head.strip().partition(" on ")
         if not colon or not name.isidentifier() or any(t.name == name for t in self.tasks):
             self.error("task NAME [on NODE]: CALL; CALL ..., each name once")
-        if name in ("ksgxd", "setup"):
+        if name in ("ksgxd", "setup", "end"):
             self.error(f"'{name}' is taken")
         if len(self.tasks) >= 16:
             self.error("at most 16 tasks")

@@ -1,0 +1,297 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Allocation, the xarray and the page cache, each against a plain model."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from properties.bench import Bench, bench_map, bench_object, examples
+from sgxmodel.kernel.memory import (
+    EBUSY,
+    IS_ERR,
+    file,
+    fput,
+    get_page,
+    kfree,
+    kzalloc,
+    page,
+    put_page,
+    shmem_add_to_page_cache,
+    shmem_find_get_page,
+    shmem_truncate_page,
+    xa_erase,
+    xa_insert,
+    xa_load,
+    xa_size,
+)
+from sgxmodel.machine.layout import FREED
+from sgxmodel.machine.op import LOAD, READ_ONCE, STORE
+
+OBJECTS = 3
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+# -- kzalloc, kfree -----------------------------------------------------------------------
+
+
+@given(st.lists(st.integers(-OBJECTS, OBJECTS), max_size=30))
+@examples(100)
+def test_the_lowest_free_object_comes_next(steps: list[int]) -> None:
+    """A positive number allocates, another one frees that object."""
+    bench = Bench()
+    cache = bench.cache(bench_object, OBJECTS)
+    used: set[int] = set()
+    for step in steps:
+        if step <= 0:
+            if -step in used:
+                bench.run(kfree, cache.objects[-step])
+                used.remove(-step)
+        elif len(used) == OBJECTS:
+            with bench.refused("model-limit", "too small for this scenario"):
+                bench.run(kzalloc, cache)
+        else:
+            lowest = min(set(range(OBJECTS)) - used)
+            assert bench.run(kzalloc, cache) is cache.objects[lowest]
+            used.add(lowest)
+
+
+@given(st.lists(st.integers(0, 9), min_size=1, max_size=9))
+@examples(40)
+def test_an_object_comes_back_blank(dirt: list[int]) -> None:
+    bench = Bench()
+    cache = bench.cache(bench_object, 1)
+    it = bench.run(kzalloc, cache)
+    first = [bench.S[slot] for slot in it.slots]
+    assert bench.S[it.x_value] == "born"
+    for i, value in enumerate(dirt):
+        bench.run(STORE, it.slots[i % len(it.slots)], value)
+    bench.run(kfree, it)
+    assert {bench.S[slot] for slot in it.slots} == {FREED}
+    assert bench.run(kzalloc, cache) is it
+    assert [bench.S[slot] for slot in it.slots] == first
+
+
+def test_an_object_is_freed_once(bench: Bench) -> None:
+    cache = bench.cache(bench_object, 2)
+    it = bench.run(kzalloc, cache)
+    bench.run(kfree, it)
+    with bench.refused("double-free"):
+        bench.run(kfree, it)
+
+
+def test_kfree_of_null_is_legal(bench: Bench) -> None:
+    before = bench.snapshot()
+    bench.run(kfree, None)
+    assert bench.snapshot() == before
+
+
+@given(st.data())
+@examples(40)
+def test_a_freed_object_is_neither_read_nor_written(data: st.DataObject) -> None:
+    bench = Bench()
+    it = bench.run(kzalloc, bench.cache(bench_object, 1))
+    slot = data.draw(st.sampled_from(it.slots))
+    bench.run(STORE, slot, 7)
+    assert bench.run(LOAD, slot) == 7
+    bench.run(kfree, it)
+    for prim, args in [(LOAD, (slot,)), (READ_ONCE, (slot,)), (STORE, (slot, 0))]:
+        with bench.refused("use-after-free"):
+            bench.run(prim, *args)
+
+
+@given(st.integers(0, 2), st.lists(st.booleans(), max_size=6))
+@examples(40)
+def test_allocations_fail_as_often_as_asked(left: int, wishes: list[bool]) -> None:
+    bench = Bench()
+    cache = bench.cache(bench_object, len(wishes))
+    bench.S[cache.failures] = left
+    for wish in wishes:
+        assert bench.outcomes(kzalloc, cache) == (2 if left else 1)
+        failing = wish and left > 0
+        assert (bench.run(kzalloc, cache, choice=int(failing)) is None) == failing
+        left -= failing
+        assert bench.S[cache.failures] == left
+
+
+def test_errors_are_negative_numbers_and_objects_are_not(bench: Bench) -> None:
+    assert IS_ERR(-EBUSY)
+    assert not IS_ERR(bench.new(page))
+    assert not IS_ERR(None)
+
+
+# -- xarray -------------------------------------------------------------------------------
+
+XA_STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(["load", "insert", "erase"]), st.integers(0, 3), st.sampled_from("abc")
+    ),
+    max_size=30,
+)
+
+
+@given(XA_STEPS)
+@examples(100)
+def test_an_xarray_is_a_map(steps: list[tuple[str, int, str]]) -> None:
+    bench = Bench()
+    xa = bench.new(bench_map, entries=4).x_array
+    model: dict[int, str] = {}
+    for verb, index, entry in steps:
+        if verb == "insert":
+            expected = -EBUSY if index in model else 0
+            assert bench.run(xa_insert, xa, index, entry) == expected
+            model.setdefault(index, entry)
+        elif verb == "erase":
+            bench.run(xa_erase, xa, index)
+            model.pop(index, None)
+        assert [bench.run(xa_load, xa, i) for i in range(4)] == [model.get(i) for i in range(4)]
+
+
+@pytest.mark.parametrize("index", [-1, 4])
+@pytest.mark.parametrize("prim", [xa_load, xa_insert, xa_erase], ids=str)
+def test_an_index_out_of_range_is_the_models_limit(bench: Bench, prim: Any, index: int) -> None:
+    xa = bench.new(bench_map, entries=4).x_array
+    assert xa_size(xa) == 4
+    with bench.refused("model-limit"):
+        bench.run(prim, xa, index, *(["entry"] if prim is xa_insert else []))
+
+
+@pytest.mark.parametrize("prim", [xa_load, xa_insert, xa_erase], ids=str)
+def test_an_xarray_of_a_freed_object_is_noticed(bench: Bench, prim: Any) -> None:
+    gone = bench.run(kzalloc, bench.cache(bench_map, 1, entries=4))
+    bench.run(kfree, gone)
+    with bench.refused("use-after-free"):
+        bench.run(prim, gone.x_array, 0, *(["entry"] if prim is xa_insert else []))
+
+
+# -- the page cache -----------------------------------------------------------------------
+
+indexes = st.integers(0, 2)
+
+
+class PageCache(RuleBasedStateMachine):
+    """One file of three pages; readers hold references, truncation makes orphans."""
+
+    @initialize()
+    def start(self) -> None:
+        self.bench = Bench()
+        self.file = self.bench.new(file, cached=3)
+        self.pages = self.bench.cache(page, 12)
+        self.cached: dict[int, Any] = {}
+        self.held: Counter[Any] = Counter()
+        self.written: dict[Any, int] = {}
+
+    def holding(self, n: int) -> Any:
+        held = [p for p in self.pages.objects if self.held[p]]
+        return held[n % len(held)] if held else None
+
+    @rule(index=indexes)
+    def read(self, index: int) -> None:
+        found = self.bench.run(shmem_find_get_page, self.file, index)
+        assert found is self.cached.get(index)
+        if found is None and len(self.alive()) < len(self.pages.objects):
+            found = self.bench.run(kzalloc, self.pages)
+            assert self.bench.run(shmem_add_to_page_cache, self.file, index, found)
+            self.cached[index] = found
+            self.written[found] = 0
+        if found is not None:
+            self.held[found] += 1
+
+    @rule(index=indexes)
+    def add_where_one_is(self, index: int) -> None:
+        if index in self.cached and len(self.alive()) < len(self.pages.objects):
+            late = self.bench.run(kzalloc, self.pages)
+            assert not self.bench.run(shmem_add_to_page_cache, self.file, index, late)
+            self.bench.run(kfree, late)
+
+    @rule(n=st.integers(0, 20), value=st.integers(1, 9))
+    def write(self, n: int, value: int) -> None:
+        if (p := self.holding(n)) is not None:
+            assert self.bench.run(LOAD, p.data) == (self.written[p] or None)
+            self.bench.run(STORE, p.data, value)
+            self.written[p] = value
+
+    @rule(n=st.integers(0, 20))
+    def get(self, n: int) -> None:
+        if (p := self.holding(n)) is not None:
+            self.bench.run(get_page, p)
+            self.held[p] += 1
+
+    @rule(n=st.integers(0, 20))
+    def put(self, n: int) -> None:
+        if (p := self.holding(n)) is not None:
+            self.bench.run(put_page, p)
+            self.held[p] -= 1
+
+    @rule(index=indexes)
+    def truncate(self, index: int) -> None:
+        self.bench.run(shmem_truncate_page, self.file, index)
+        self.cached.pop(index, None)
+
+    def alive(self) -> set[Any]:
+        return set(self.cached.values()) | {p for p in self.held if self.held[p]}
+
+    @invariant()
+    def references_agree(self) -> None:
+        index_of = {p: index for index, p in self.cached.items()}
+        for p in self.pages.objects:
+            expected = self.held[p] + (p in index_of)
+            assert self.bench.S[p.refs] == (expected or FREED)
+            if expected:
+                assert self.bench.S[p.index] == index_of.get(p)
+                assert self.bench.S[p.data] == (self.written[p] or None)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "file"):
+            return
+        self.bench.run(fput, self.file)
+        self.cached.clear()
+        self.references_agree()
+        for p in list(self.held.elements()):
+            self.bench.run(put_page, p)
+        assert {self.bench.S[p.refs] for p in self.pages.objects} == {FREED}
+        with self.bench.refused("use-after-free"):
+            self.bench.run(shmem_find_get_page, self.file, 0)
+
+
+TestPageCache = PageCache.TestCase
+TestPageCache.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
+
+
+@pytest.fixture
+def backing(bench: Bench) -> tuple[Any, Any]:
+    """A file, and a page of it that was put once too often."""
+    f, p = bench.new(file, cached=1), bench.run(kzalloc, bench.cache(page, 1))
+    bench.run(shmem_add_to_page_cache, f, 0, p)
+    bench.run(put_page, p)
+    bench.run(put_page, p)
+    return f, p
+
+
+@pytest.mark.parametrize("prim", [get_page, put_page], ids=str)
+def test_a_freed_page_is_not_referenced(bench: Bench, backing: Any, prim: Any) -> None:
+    with bench.refused("use-after-free"):
+        bench.run(prim, backing[1])
+
+
+@pytest.mark.parametrize("prim", [shmem_find_get_page, shmem_truncate_page], ids=str)
+def test_a_freed_page_in_the_cache_is_noticed(bench: Bench, backing: Any, prim: Any) -> None:
+    with bench.refused("use-after-free"):
+        bench.run(prim, backing[0], 0)
+
+
+def test_a_file_goes_once(bench: Bench) -> None:
+    f = bench.new(file, cached=2)
+    bench.run(fput, f)
+    for prim, args in [(fput, (f,)), (shmem_truncate_page, (f, 0))]:
+        with bench.refused("use-after-free"):
+            bench.run(prim, *args)

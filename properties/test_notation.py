@@ -1,0 +1,411 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The notation: three ways to run one text agree, and mistakes are told where they are."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, repeat
+from typing import Any
+
+import pytest
+from hypothesis import Phase, event, given, settings
+from hypothesis import strategies as st
+
+from properties import toy
+from properties.toy import World, able, finish, load, slot
+from properties.toy_programs import HEADER, programs
+from sgxmodel.errors import LinkError, NotationError
+from sgxmodel.machine.layout import Embedded, Layout, Struct
+from sgxmodel.machine.op import Fault
+from sgxmodel.machine.plain import PlainRun, WouldBlock
+from sgxmodel.machine.program import Program, functions_of
+from sgxmodel.machine.system import System
+
+STEPS = 400
+numbers = st.lists(st.integers(0, 5), max_size=40)
+"""Choices of a run, 0 past the end."""
+
+
+def random_runs(count: int) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    profile = settings(
+        max_examples=count,
+        deadline=None,
+        derandomize=True,
+        report_multiple_bugs=False,
+        phases=set(Phase) - {Phase.explain},  # a program takes long to compile
+    )
+    return lambda test: profile(given(programs(), numbers)(test))
+
+
+def schedule(system: System, picks: Iterator[int]) -> Iterator[tuple[int, int]]:
+    """Which task steps next and with which outcome, until nobody can step."""
+    for _ in range(STEPS):
+        tasks = able(system)
+        if not tasks:
+            return
+        t = tasks[next(picks) % len(tasks)]
+        yield t, next(picks) % system.alternatives(t)
+
+
+def forever(picks: Sequence[int]) -> Iterator[int]:
+    return chain(picks, repeat(0))
+
+
+def two_calls(world: World) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
+    a, b, _ = world.nodes
+    return ("f0", a, b, 1), ("f0", b, a, 2)
+
+
+# -- three opinions ---------------------------------------------------------------------------
+
+
+@random_runs(100)
+def test_blocks_and_generators_agree_step_by_step(text: str, picks: list[int]) -> None:
+    world = World.of(load(text))
+    blocks, log = world.system(*two_calls(world))
+    generators = world.generators(*two_calls(world))
+    for t, choice in schedule(blocks, forever(picks)):
+        assert generators.pending == blocks.pending
+        log.lines.clear()
+        blocks.step(t, choice)
+        result = generators.step(t, choice)
+        assert log.lines[0][2] == result or log.lines[0][1].startswith("write")
+        assert generators.state == blocks.state
+    assert generators.returned == log.returns
+    assert [f.kind for f in generators.faults] == [f.kind for f in log.faults]
+    event(f"returns: {len(log.returns)}, faults: {len(log.faults)}")
+
+
+def outcome_of_blocks(world: World, picks: Sequence[int]) -> tuple[str, list[Any]]:
+    system, log = world.system(two_calls(world)[0])
+    choices = forever(picks)
+    for _ in range(STEPS):
+        if not able(system):
+            break
+        n = system.alternatives(0)
+        system.step(0, next(choices) % n if n > 1 else 0)
+    if system.stopped:
+        return system.stopped.kind, system.state[2:]
+    return (f"returned {log.returns[0][1]}" if log.returns else "blocked"), system.state[2:]
+
+
+def outcome_of_plain(world: World, picks: Sequence[int]) -> tuple[str, list[Any]]:
+    choices = forever(picks)
+    state = list(world.layout.values)
+    choose = lambda n: next(choices) % n  # noqa: E731
+    run = PlainRun(world.program, world.layout, state, world.tasks[0], choose)
+    try:
+        end = f"returned {run.call(*two_calls(world)[0])}"
+    except WouldBlock:
+        end = "blocked"
+    except AttributeError:
+        end = "wild-pointer"
+    return end, state[2:]
+
+
+@random_runs(100)
+def test_a_single_task_does_what_plain_python_does(text: str, picks: list[int]) -> None:
+    world = World.of(load(text))
+    expected = outcome_of_plain(world, picks)
+    event(expected[0].split()[0])
+    assert outcome_of_blocks(world, picks) == expected
+
+
+def test_all_three_walk_a_list_that_shrinks() -> None:
+    world = World.of(toy)
+    _, b, c = world.nodes
+    world.layout.values[slot(b, "t_a")] = 9
+    plain = list(world.layout.values)
+    PlainRun(world.program, world.layout, plain).call("toy_prune", 5)
+    blocks = finish(world.system(("toy_prune", 5))[0])
+    assert blocks.state[2:] == plain[2:]
+    assert plain[slot(world.nodes[0].t_list, "t_next")] is c.t_list
+
+
+# -- setting back -----------------------------------------------------------------------------
+
+
+@random_runs(50)
+def test_setting_back_repeats_the_run(text: str, picks: list[int]) -> None:
+    world = World.of(load(text))
+    system, log = world.system(*two_calls(world))
+    log.lines.clear()
+    middle, steps = system.snapshot(), list[tuple[int, int]]()
+    for i, step in enumerate(schedule(system, forever(picks))):
+        if i == len(picks) // 2:
+            middle, steps = system.snapshot(), []
+            log.lines.clear()
+        steps.append(step)
+        system.step(*step)
+    first, seen = system.snapshot(), list(log.lines)
+    log.lines.clear()
+    system.restore(middle)
+    for step in steps:
+        system.step(*step)
+    assert (log.lines, system.snapshot()) == (seen, first)
+
+
+@random_runs(30)
+def test_a_snapshot_is_a_value(text: str, picks: list[int]) -> None:
+    world = World.of(load(text))
+    one, _ = world.system(*two_calls(world))
+    other, _ = world.system(*two_calls(world))
+    for step in schedule(one, forever(picks)):
+        one.step(*step)
+        other.step(*step)
+        assert one.snapshot() == other.snapshot()
+        assert hash(one.snapshot()) == hash(other.snapshot())
+
+
+def test_orders_that_commute_meet_in_one_snapshot() -> None:
+    world = World.of(toy)
+    a, b, _ = world.nodes
+    snapshots = set()
+    for order in [(0, 1, 0, 1), (1, 1, 0, 0)]:
+        system, _ = world.system(("toy_set_flag", a, 1), ("toy_set_flag", b, 1))
+        for t in order:
+            system.step(t)
+        snapshots.add(system.snapshot())
+    assert len(snapshots) == 1
+
+
+def test_a_retry_loop_closes() -> None:
+    world = World.of(toy)
+    system, _ = world.system(("toy_spin", world.nodes[0]))
+    system.step(0)
+    before = system.snapshot()
+    system.step(0)
+    assert system.snapshot() == before
+
+
+# -- what becomes an operation, and in which order --------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("function", "a", "reads", "value"),
+    [
+        ("toy_both", 0, ["t_a"], 0),
+        ("toy_both", 1, ["t_a", "t_b"], 1),
+        ("toy_either", 0, ["t_a", "t_b"], 2),
+        ("toy_either", 5, ["t_a"], 5),
+        ("toy_neither", 0, ["t_a", "t_b"], 0),
+        ("toy_neither", 1, ["t_a"], 0),
+    ],
+)
+def test_tests_are_cut_short_as_in_c(function: str, a: int, reads: list[str], value: int) -> None:
+    world = World.of(toy)
+    node = world.nodes[0]
+    world.layout.values[slot(node, "t_a")] = a
+    system, log = world.system((function, node))
+    finish(system)
+    assert log.texts() == [f"read n0.{field}" for field in reads]
+    assert log.returns == [(0, value)]
+
+
+def test_an_augmented_assignment_is_a_read_and_a_write() -> None:
+    world = World.of(toy)
+    node = world.nodes[0]
+    system, log = world.system(("toy_set_flag", node, 1), ("toy_set_flag", node, 2))
+    for t in (0, 1, 0, 1):
+        system.step(t)
+    assert log.texts() == ["read n0.t_flags"] * 2 + ["write n0.t_flags"] * 2
+    assert system.state[slot(node, "t_flags")] == 4 | 2  # task 0's flag is lost
+
+
+def test_a_dead_local_is_not_carried() -> None:
+    world = World.of(toy)
+    node = world.nodes[0]
+    frames = []
+    for value in (1, 2):
+        world.layout.values[slot(node, "t_a")] = value
+        system, _ = world.system(("toy_copy", node))
+        system.step(0)
+        assert value in system.pending[0]  # type: ignore[operator]
+        assert system.frames[0] is not None
+        assert system.frames[0][1] == (node,)
+        system.step(0)
+        frames.append((system.pending[0], system.frames[0]))
+    assert frames[0] == frames[1]
+
+
+@pytest.mark.parametrize("how", [0, 1, 2])
+def test_using_a_freed_object_is_a_fault(how: int) -> None:
+    world = World.of(toy)
+    system, log = world.system(("toy_free_and_use", world.nodes[0], how))
+    finish(system)
+    assert [fault.kind for fault in log.faults] == ["use-after-free"]
+    assert system.stopped is log.faults[0]
+    assert log.returns == []
+
+
+@pytest.mark.parametrize("how", [0, 1, 2])
+def test_the_other_opinions_see_the_same_fault(how: int) -> None:
+    world = World.of(toy)
+    node = world.nodes[0]
+    generators = world.generators(("toy_free_and_use", node, how))
+    generators.step(0)
+    generators.step(0)
+    assert [fault.kind for fault in generators.faults] == ["use-after-free"]
+    run = PlainRun(world.program, world.layout, list(world.layout.values))
+    with pytest.raises(Fault, match="freed object"):
+        run.call("toy_free_and_use", node, how)
+
+
+def test_an_operation_knows_where_it_stands() -> None:
+    world = World.of(toy)
+    system, _ = world.system(("toy_prune", 0))
+    texts = []
+    for _ in range(4):
+        site = system.site(0)
+        line = inspect.getsource(toy).splitlines()[site.lineno - 1]
+        assert site.text in line
+        texts.append(str(site.text))
+        system.step(0)
+    walk = "toy_each_safe(ring.t_list)"
+    assert texts == [walk, walk, "entry.t_a", "toy_del(entry.t_list)"]
+
+
+# -- mistakes ---------------------------------------------------------------------------------
+
+MISTAKES = {
+    "with": "with p:  # here\n    pass",
+    "try": "try:  # here\n    pass\nfinally:\n    pass",
+    "raise": "raise p  # here",
+    "assert": "assert n  # here",
+    "del": "x = n\ndel x  # here",
+    "global": "global x  # here",
+    "import": "import os  # here",
+    "nested function": "def inner():  # here\n    pass",
+    "nested class": "class inner:  # here\n    pass",
+    "match": "match n:  # here\n    case _:\n        pass",
+    "lambda": "x = n\nx = lambda: 0  # here",
+    "list comprehension": "x = [i for i in p]  # here",
+    "generator expression": "x = max(i for i in p)  # here",
+    "yield": "x = yield  # here",
+    "yield from": "x = yield from p  # here",
+    "walrus": "if (x := n):  # here\n    pass",
+    "f-string": "x = f'{n}'  # here",
+    "star argument": "toy_mix(*p)  # here",
+    "expression without effect": "p.t_a  # here",
+    "keyword argument": "toy_mix(a=n, b=n)  # here",
+    "method call": "p.t_list.t_next.pop()  # here",
+    "call of a local": "x = n\nx(n)  # here",
+    "call of a local that hides an operation": "toy_take = n\ntoy_take(p.t_lock)  # here",
+    "unmarked function": "able(n)  # here",
+    "unknown name": "x = n + nowhere  # here",
+    "unknown field": "x = p.t_nothing  # here",
+    "unknown field assigned": "p.t_nothing = 1  # here",
+    "too few arguments": "toy_take()  # here",
+    "too many arguments": "toy_take(p.t_lock, n)  # here",
+    "address of no field": "toy_add(n, 1)  # here",
+    "address assigned": "p.t_lock = n  # here",
+    "address incremented": "p.t_lock += n  # here",
+    "two targets": "x = y = n  # here",
+    "starred target": "x, *y = n  # here",
+    "fields in a tuple target": "p.t_a, p.t_b = n, n  # here",
+    "subscript target": "p[0] = n  # here",
+    "while else": "while n:  # here\n    n = 0\nelse:\n    pass",
+    "for else": "for i in range(n):  # here\n    pass\nelse:\n    pass",
+    "for over a tuple": "for i in (1, 2):  # here\n    pass",
+    "for over no walk": "for i in toy_mix(1, 2):  # here\n    pass",
+    "for two targets": "for i, j in toy_each(ring.t_list):  # here\n    pass",
+    "range with a step": "for i in range(0, n, 2):  # here\n    pass",
+    "walk of nothing": "for i in toy_each():  # here\n    pass",
+    "chained comparison": "if 0 < p.t_a < 3:  # here\n    pass",
+    "goto without label": "x = n\nif x:\n    goto('out')  # here",
+    "goto back": "label('out')\nif n:\n    goto('out')  # here",
+    "goto into a suite": "goto('out')  # here\nif n:\n    label('out')",
+    "label twice": "label('out')\nlabel('out')  # here",
+    "goto nowhere": "goto()  # here",
+    "in an else": "if n:\n    pass\nelse:\n    x = p.t_nothing  # here",
+    "after a return": "return 0\nwith p:  # here\n    pass",
+    "in a second line": "x = (n +\n    nowhere)  # here",
+    "default": "@kernel\ndef f(p, n=1):  # here\n    pass",
+    "star parameter": "@kernel\ndef f(*p):  # here\n    pass",
+    "keyword-only parameter": "@kernel\ndef f(*, p):  # here\n    pass",
+    "coroutine": "@kernel\nasync def f(p):  # here\n    pass",
+}
+
+
+def source_of(text: str) -> str:
+    """A module with ``text`` as the body of a function, or as it is."""
+    if text.startswith("@kernel"):
+        return HEADER + text + "\n"
+    return f"{HEADER}@kernel\ndef f(p, q, n):\n{textwrap.indent(text, '    ')}\n"
+
+
+@pytest.mark.parametrize("case", MISTAKES)
+def test_a_mistake_is_told_at_its_line(case: str) -> None:
+    source = source_of(MISTAKES[case])
+    with pytest.raises(NotationError) as caught:
+        load(source)
+    lines = source.splitlines()
+    assert lines[caught.value.lineno - 1].endswith("# here")
+    assert str(caught.value).startswith(f"{caught.value.filename}:{caught.value.lineno}: ")
+
+
+def test_a_local_that_may_be_unset_is_told_at_its_line() -> None:
+    source = source_of("if n:\n    x = 1\np.t_a = n\nreturn x  # here")
+    with pytest.raises(NotationError, match="'x' may be used before it is set") as caught:
+        World.of(load(source))
+    assert source.splitlines()[caught.value.lineno - 1].endswith("# here")
+
+
+def test_a_call_that_nobody_defines_is_told_at_its_line() -> None:
+    module = load(source_of("x = n\nsomewhere_else(x)"))
+    line = source_of("").count("\n") + 1
+    with pytest.raises(LinkError, match=rf":{line}: f calls somewhere_else"):
+        Program.link(functions_of(module))
+
+
+def test_a_later_table_may_define_what_an_earlier_one_calls() -> None:
+    module = load(source_of("return other(p)"))
+    other = load(source_of("return 0").replace("def f(p, q, n)", "def other(p)"))
+    assert set(Program.link(functions_of(module), functions_of(other)).functions) == {"f", "other"}
+
+
+def test_only_a_function_that_is_there_can_be_replaced() -> None:
+    program = Program.link(functions_of(toy))
+    new = functions_of(toy)["toy_both"]
+    assert program.replace({"toy_both": new}).functions.keys() == program.functions.keys()
+    with pytest.raises(LinkError, match="cannot replace toy_missing"):
+        program.replace({"toy_missing": new})
+
+
+def test_a_replacement_is_what_callers_call() -> None:
+    old = load(
+        "from properties.toy import *\n"
+        "@kernel\ndef inner(p):\n    return 1\n"
+        "@kernel\ndef outer(p):\n    return inner(p) + p.t_a\n"
+    )
+    new = load("from properties.toy import *\n@kernel\ndef inner(p):\n    return 10\n")
+    world = World.of(old)
+    world.program = world.program.replace(functions_of(new))
+    world.image = world.program.load(world.layout)
+    system, log = world.system(("outer", world.nodes[0]))
+    finish(system)
+    state = list(world.layout.values)
+    plain = PlainRun(world.program, world.layout, state).call("outer", world.nodes[0])
+    assert log.returns == [(0, plain)] == [(0, 11)]
+
+
+def test_a_field_name_has_one_meaning() -> None:
+    with pytest.raises(TypeError, match=r"clash\.t_lock: elsewhere this name is an address"):
+        type("clash", (Struct,), {"__annotations__": {"t_lock": "int"}})
+    with pytest.raises(TypeError, match=r"clash\.t_a: elsewhere this name is a scalar"):
+        type("clash", (Struct,), {"__annotations__": {"t_a": "toy_lock"}})
+
+
+def test_the_same_field_may_be_in_two_structs() -> None:
+    other = type("other", (Embedded,), {"__annotations__": {"t_a": "int"}, "t_a": 3})
+    layout = Layout()
+    assert layout.values[slot(layout.new(other, "o"), "t_a")] == 3
+
+
+def test_model_code_does_not_run_by_itself() -> None:
+    with pytest.raises(TypeError, match="run it through a System"):
+        toy.toy_both(None)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="only functions of the notation"):
+        toy.toy_whoami()

@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The invariants' names, and one exception class for each.
+
+Hypothesis tells bugs apart by exception type, so no two properties share one.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class Violation(Exception):
+    """An invariant does not hold.
+
+    ``function``: where in kernel terms; ``title``: one line; ``message``: the
+    contradiction in two or three lines.
+    """
+
+    id: ClassVar[str] = ""
+    guarantee: ClassVar[str] = ""
+
+    def __init__(self, function: str, title: str, message: str = "") -> None:
+        super().__init__(f"{self.id}: {title}" + (f"\n{message}" if message else ""))
+        self.function = function
+        self.title = title
+        self.message = message
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What distinguishes findings: (invariant, function)."""
+        return (self.id, self.function)
+
+
+class OneList(Violation):
+    """1-one-list."""
+
+    id = "1-one-list"
+    guarantee = "a page is on at most one list, its list_head agrees, none is lost"
+
+
+class FreeFlags(Violation):
+    """2-free-flags."""
+
+    id = "2-free-flags"
+    guarantee = "on a free list: IS_FREE, no other flag, no owner; allocation leaves no flag"
+
+
+class Tracked(Violation):
+    """3-tracked."""
+
+    id = "3-tracked"
+    guarantee = "reclaimable means TRACKED and owned; TRACKED off the list means isolated"
+
+
+class Unreclaimable(Violation):
+    """4-unreclaimable."""
+
+    id = "4-unreclaimable"
+    guarantee = "a VA page or a SECS never enters the reclaimable or an isolate list"
+
+
+class InProgress(Violation):
+    """5-in-progress."""
+
+    id = "5-in-progress"
+    guarantee = "only the reclaimer that isolated a page drops, frees or re-records it"
+
+
+class References(Violation):
+    """6-references."""
+
+    id = "6-references"
+    guarantee = "who uses an object holds a reference, given back once; no use after free"
+
+
+class BeingReclaimed(Violation):
+    """7-being-reclaimed."""
+
+    id = "7-being-reclaimed"
+    guarantee = "the mark and the backing reference come and go together, under encl->lock"
+
+
+class Evicted(Violation):
+    """8-evicted."""
+
+    id = "8-evicted"
+    guarantee = "what was written out can be loaded back: slot, PCMD and contents; no data lost"
+
+
+class ChildCount(Violation):
+    """9-child-count."""
+
+    id = "9-child-count"
+    guarantee = "secs_child_cnt counts resident pages; the SECS is resident while it is above 0"
+
+
+class Epcm(Violation):
+    """10-epcm."""
+
+    id = "10-epcm"
+    guarantee = "a free page is invalid in the EPCM; a poisoned one is on no free list"
+
+
+class FreeCount(Violation):
+    """11-free-count."""
+
+    id = "11-free-count"
+    guarantee = "sgx_nr_free_pages is what can be allocated"
+
+
+class VaSlots(Violation):
+    """12-va-slots."""
+
+    id = "12-va-slots"
+    guarantee = "free VA slots cover resident pages; a slot is in use exactly for an evicted page"
+
+
+class Mappings(Violation):
+    """13-mappings."""
+
+    id = "13-mappings"
+    guarantee = "no usable mapping of an EPC page other than the current one of its address"
+
+
+class Progress(Violation):
+    """14-progress."""
+
+    id = "14-progress"
+    guarantee = "a pass moves something, passes visit every page, who retries is served or told"
+
+
+class Errno(Violation):
+    """15-errno."""
+
+    id = "15-errno"
+    guarantee = "-EBUSY means somebody was asked to make room; every error has its cause"
+
+
+class BenignRace(Violation):
+    """16-benign-race."""
+
+    id = "16-benign-race"
+    guarantee = "a race of allowed calls kills nobody and fails no call that either order allows"
+
+
+class LockOrder(Violation):
+    """17-lock-order."""
+
+    id = "17-lock-order"
+    guarantee = "no deadlock, no lock inversion, no sleep in atomic context, no lost wake-up"
+
+
+class DataRace(Violation):
+    """18-data-race."""
+
+    id = "18-data-race"
+    guarantee = "no unordered write-write or read-modify-write of a shared field"
+
+
+class PlainRead(Violation):
+    """18-plain-read."""
+
+    id = "18-plain-read"
+    guarantee = "no plain read of a field that another task writes under its lock"
+
+
+class Tracking(Violation):
+    """19-tracking."""
+
+    id = "19-tracking"
+    guarantee = "one ETRACK cycle at a time; EWB succeeds only when every CPU inside has left"
+
+
+class End(Violation):
+    """20-end."""
+
+    id = "20-end"
+    guarantee = "after the last close every page is free or poisoned, every object freed"
+
+
+INVARIANTS: dict[str, type[Violation]] = {cls.id: cls for cls in Violation.__subclasses__()}
+
+FAULTS: dict[str, type[Violation]] = {
+    "list-corruption": OneList,
+    "use-after-free": References,
+    "double-free": References,
+    "refcount": References,
+    "wild-pointer": References,
+    "lost-data": Evicted,
+    "bad-mapping": Mappings,
+    "recursive-lock": LockOrder,
+    "bad-unlock": LockOrder,
+    "sleep-in-atomic": LockOrder,
+    **INVARIANTS,
+}
+"""What the kernel, the CPU or a WARN finds by itself, as invariants."""

@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""20-end: what must be true when every file is closed and every task done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sgxmodel.invariants.view import View
+from sgxmodel.kernel.list import list_head
+from sgxmodel.machine.layout import FREED
+
+
+def check_end(view: View) -> Iterator[tuple[str, str]]:
+    """(title, message) of everything that is left."""
+    S, world = view.S, view.world
+    listed = set()
+    for head, role in view.static_lists:
+        if role in ("free", "poison"):
+            pos = S[head.next]
+            while isinstance(pos, list_head) and pos is not head and pos not in listed:
+                listed.add(pos)
+                pos = S[pos.next]
+    for page in view.pages:
+        if page.list not in listed and not S[page.leaked]:
+            yield (f"{page} is lost", f"flags {view.flags(S[page.flags])}, on no free list")
+    for handle in (*world.encls, *world.encl_pages, *world.va_pages):
+        if S[handle.slots[0]] is not FREED:
+            yield (f"{handle} is never freed", "nobody has a reference to it any more")
+    for name in ("shmem_file_cache", "shmem_page_cache"):
+        for handle in world.layout.namespace[name].objects:
+            if S[handle.slots[0]] is not FREED:
+                yield (f"{handle} of the backing store is never freed", "")

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One run: a world, a scheduler, the checkers; and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import attrs
+
+from sgxmodel.invariants.base import Progress, Violation
+from sgxmodel.invariants.checks import Checks
+from sgxmodel.machine.system import System
+from sgxmodel.scenario.build import World
+from sgxmodel.search.schedule import Schedule, Scheduler
+
+STEP_LIMIT = 6_000
+FAIR_LIMIT = 3_000
+
+
+@attrs.frozen
+class Outcome:
+    """What a run did: its schedule (enough to repeat it), and what was violated.
+
+    ``found``: (invariant, function) -> (violation, steps when it happened).
+    """
+
+    schedule: Schedule
+    steps: int
+    preemptions: int
+    found: dict[tuple[str, str], tuple[Violation, int]]
+
+
+Hook = Callable[[System, int], None]
+"""Called after each step with the task that made it."""
+
+
+class Runner:
+    """Runs schedules of one world.  ``checks`` may be shared by many runs."""
+
+    def __init__(self, world: World, checks: Checks) -> None:
+        self.world = world
+        self.checks = checks
+        self.tasks = world.tasks
+        self.last = {t for t, spec in enumerate(world.tasks) if spec.last}
+        self.waits_for = [
+            t for t, spec in enumerate(world.tasks) if not spec.daemon and not spec.last
+        ]
+
+    def run(
+        self,
+        scheduler: Scheduler,
+        stop: Callable[[tuple[str, str]], bool] | None = None,
+        hook: Hook | None = None,
+        limit: int = STEP_LIMIT,
+    ) -> Outcome:
+        """Run to the end, or to the first violation for which ``stop`` says so."""
+        checks = self.checks
+        system = self.world.system(checks)
+        checks.begin(system)
+        scheduler.begin(len(self.tasks))
+        loop = _Loop(self, system, scheduler)
+        while loop.step():
+            if hook is not None:
+                hook(system, loop.current)
+            if checks.dirty:
+                checks.settle()
+            if system.stopped is not None:
+                break
+            if checks.new:
+                if stop is not None and any(stop(v.key) for v in checks.new):
+                    break
+                checks.new.clear()
+            if system.steps >= limit:
+                self._unfair_or_endless(system, loop)
+                break
+        else:
+            self._ended(system)
+        found = {key: (v, checks.first_at[key]) for key, v in checks.found.items()}
+        schedule = Schedule(tuple(loop.switches), tuple(loop.choices))
+        return Outcome(schedule, system.steps, loop.preemptions, found)
+
+    def _ended(self, system: System) -> None:
+        blocked = [
+            t for t, spec in enumerate(self.tasks) if not system.done(t) and not spec.daemon
+        ]
+        if not blocked:
+            self.checks.end()
+            return
+        first = [t for t in blocked if t not in self.last] or blocked
+        self.checks.deadlock(first)
+
+    def _unfair_or_endless(self, system: System, loop: _Loop) -> None:
+        """Past the limit: go on round-robin; a state that recurs is a fair cycle."""
+        seen: set[object] = set()
+        tasks = range(len(self.tasks))
+        for _ in range(FAIR_LIMIT):
+            for t in tasks:
+                if system.enabled(t) and loop.may_run(t):
+                    for _burst in range(40):
+                        if not system.enabled(t):
+                            break
+                        yields = system.pending[t][0].yields  # type: ignore[index]
+                        system.step(t)
+                        if system.stopped is not None:
+                            return
+                        if yields:
+                            break
+            if all(system.done(t) for t in self.waits_for):
+                return
+            state = hash(system.snapshot())
+            if state in seen:
+                busy = [t for t in self.waits_for if not system.done(t)]
+                self._livelock(system, busy)
+                return
+            seen.add(state)
+
+    def _livelock(self, system: System, busy: list[int]) -> None:
+        lines = [
+            f"{self.tasks[t].name} in '{self.tasks[t].calls[system.position[t]].text}'"
+            for t in busy
+        ]
+        t = busy[0]
+        function = self.tasks[t].calls[system.position[t]].function
+        self.checks.violate(
+            Progress(
+                function,
+                "a fair loop without progress: the state recurs",
+                "for ever: " + ", ".join(lines) + "; every other task ran in the loop",
+            )
+        )
+
+
+class _Loop:
+    """Who runs next, and the record of it."""
+
+    def __init__(self, runner: Runner, system: System, scheduler: Scheduler) -> None:
+        self.runner = runner
+        self.system = system
+        self.scheduler = scheduler
+        self.current = -1
+        self.yielded = False
+        self.switches: list[tuple[int, int]] = []
+        self.choices: list[tuple[int, int]] = []
+        self.preemptions = 0
+        self.count = len(runner.tasks)
+
+    def may_run(self, t: int) -> bool:
+        """The last task waits until the others are done."""
+        return t not in self.runner.last or all(
+            self.system.done(u) for u in self.runner.waits_for
+        )
+
+    def step(self) -> bool:
+        """Let one task make one step.  False: nobody can, or the run is over."""
+        system, scheduler = self.system, self.scheduler
+        step, t = system.steps, self.current
+        runnable = t >= 0 and system.enabled(t)
+        if step >= scheduler.next_at or not runnable or self.yielded:
+            t = self._decide(step, runnable)
+            if t < 0:
+                return False
+        op = system.pending[t]
+        self.yielded = op[0].yields  # type: ignore[index]
+        choice = 0
+        if op[0].choices is not None:  # type: ignore[index]
+            alternatives = system.alternatives(t)
+            if alternatives > 1:
+                choice = scheduler.choose(alternatives, step)
+                if choice:
+                    self.choices.append((step, choice))
+        system.step(t, choice)
+        return True
+
+    def _decide(self, step: int, runnable: bool) -> int:
+        system = self.system
+        tasks = self.runner.tasks
+        enabled = [t for t in range(self.count) if system.enabled(t) and self.may_run(t)]
+        if not enabled or not any(
+            not system.done(t) for t, spec in enumerate(tasks) if not spec.daemon
+        ):
+            return -1
+        current = self.current
+        default = current
+        if not runnable or self.yielded:
+            after = [t for t in enabled if t > current]
+            default = after[0] if after else enabled[0]
+        wanted = default
+        if len(enabled) > 1:
+            wanted = self.scheduler.pick(enabled, current, default, step)
+        if wanted != default:
+            self.switches.append((step, wanted))
+        if wanted != current and runnable and not self.yielded and current >= 0:
+            self.preemptions += 1
+        if tasks[wanted].last and current != wanted:
+            self.runner.checks.races.join_all(wanted)
+        self.current = wanted
+        return wanted

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Verdicts and their evidence, issued here and nowhere else (DESIGN: one choke point)."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from sgxmodel.invariants.base import Violation
+from sgxmodel.scenario.model import Scenario
+from sgxmodel.search.schedule import Schedule
+
+
+class Verdict(enum.Enum):
+    """What a check says; the value is the command's exit status."""
+
+    HOLDS = ("HOLDS", 0)
+    PASSED = ("PASSED", 0)
+    VIOLATED = ("VIOLATED", 1)
+    ERROR = ("ERROR", 2)
+    INCONCLUSIVE = ("INCONCLUSIVE", 3)
+
+    @property
+    def status(self) -> int:
+        return self.value[1]
+
+    def __str__(self) -> str:
+        return self.value[0]
+
+
+WORST_FIRST = (
+    Verdict.VIOLATED,
+    Verdict.ERROR,
+    Verdict.INCONCLUSIVE,
+    Verdict.PASSED,
+    Verdict.HOLDS,
+)
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict of several scenarios together."""
+    given = set(verdicts)
+    return next((v for v in WORST_FIRST if v in given), Verdict.INCONCLUSIVE)
+
+
+@attrs.frozen
+class Finding:
+    """A violation, replayed, with the smallest schedule that was found for it."""
+
+    violation: Violation
+    scenario: Scenario
+    schedule: Schedule
+    steps: int
+    """Operations up to the violation."""
+    preemptions: int
+
+
+@attrs.frozen
+class Evidence:
+    """What was run.  ``closed``: the whole state space was covered."""
+
+    runs: int = 0
+    planned: int = 0
+    states: int = 0
+    transitions: int = 0
+    closed: bool = False
+
+
+@attrs.frozen
+class ScenarioResult:
+    """One scenario's verdict.  Counters are by companion, (call, result), (leaf, code)."""
+
+    scenario: Scenario
+    verdict: Verdict
+    findings: tuple[Finding, ...]
+    evidence: Evidence
+    sometimes: Mapping[str, int]
+    results: Mapping[tuple[str, str], int]
+    leaves: Mapping[tuple[str, int], int]
+    missing: tuple[str, ...] = ()
+    message: str = ""
+
+
+@attrs.frozen
+class TargetResult:
+    """All scenarios of one target."""
+
+    target: str
+    scenarios: tuple[ScenarioResult, ...]
+    message: str = ""
+
+    @property
+    def verdict(self) -> Verdict:
+        return worst(s.verdict for s in self.scenarios)
+
+
+def issue(
+    findings: Iterable[Finding], evidence: Evidence, missing: Iterable[str]
+) -> tuple[Verdict, str]:
+    """The one place that says what a search of one scenario amounts to."""
+    if list(findings):
+        return Verdict.VIOLATED, ""
+    if not evidence.closed and evidence.runs < evidence.planned:
+        return (
+            Verdict.INCONCLUSIVE,
+            f"the budget ended after {evidence.runs} of {evidence.planned} schedules",
+        )
+    absent = list(missing)
+    if absent:
+        return Verdict.INCONCLUSIVE, "promised but never seen: " + "; ".join(absent)
+    return (Verdict.HOLDS if evidence.closed else Verdict.PASSED), ""
