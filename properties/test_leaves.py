@@ -481,20 +481,22 @@ def test_a_pcmd_page_is_empty_when_all_are_erased(used: set[int], order: list[in
         assert m.run(erase_pcmd, m.pcmd, at) == (not left)
 
 
-def test_ewb_writes_to_live_memory_only() -> None:
+@pytest.mark.parametrize("situation", [lambda m: ewb(m, m.blocked(*m.enclave())), eldu])
+@pytest.mark.parametrize("gone", ["contents", "pcmd"])
+def test_eviction_and_reload_use_live_memory_only(situation: Situation, gone: str) -> None:
     m = Epc()
-    operands = ewb(m, m.blocked(*m.enclave()))
-    m.run(kfree, m.contents[0])
+    operation = situation(m)
+    m.run(kfree, m.pcmd if gone == "pcmd" else m.contents[0])
     with m.refused("use-after-free"):
-        m.run(*operands)
+        m.run(*operation)
 
 
-def test_eldu_reads_live_memory_only() -> None:
+def test_a_va_page_in_use_can_be_removed_and_starts_empty() -> None:
     m = Epc()
-    operands = eldu(m)
-    m.run(kfree, m.pcmd)
-    with m.refused("use-after-free"):
-        m.run(*operands)
+    _, _, _, va, *_ = m.evicted()
+    m.ok(EREMOVE, va)
+    m.ok(EPA, va)
+    assert not any(m.S[va.versions + i] for i in range(4))
 
 
 def test_eaug_gives_a_pending_page_that_emodpr_then_restricts() -> None:
@@ -516,11 +518,11 @@ def test_emodt_takes_all_permissions_until_accepted(kind: str) -> None:
     m = Epc()
     secs, p = m.enclave(pr=1)
     m.ok(EMODT, p, kind)
-    after = {"page_type": kind, "modified": 1, "perms": "", "pr": 0}
+    after = {"page_type": kind, "modified": 1, "changed": 0, "perms": "", "pr": 0}
     assert read(m, p, *after) == after
     m.ok(ETRACK, secs)
     m.ok(EACCEPT, m.mm, m.S[m.map(p).linaddr])
-    assert read(m, p, "modified", "page_type") == {"modified": 0, "page_type": kind}
+    assert read(m, p, *after) == {**after, "modified": 0, "changed": None}
 
 
 def test_known_limit_a_va_page_is_not_evicted() -> None:
@@ -786,6 +788,7 @@ def test_the_accessed_bit_is_set_by_accesses_and_new_ptes(steps: list[str]) -> N
         else:
             m.run(zap_vma_ptes, m.cpu.cpus, m.mm, 0)
             mapped = young = False
+        assert bool(m.S[m.mm.young]) == young
 
 
 def test_an_access_keeps_the_epoch_of_the_entry() -> None:

@@ -105,15 +105,17 @@ class Lists(RuleBasedStateMachine):
 
     def walk(self, head: Any) -> list[Any]:
         """As list_for_each_entry does."""
-        out, pos = [], self.bench.run(list_next, head)
-        while pos is not head:
+        out: list[Any] = []
+        pos = self.bench.run(list_next, head)
+        while pos is not head and len(out) < 9:
             out.append(pos)
             pos = self.bench.run(list_next, pos)
         return out
 
     def backwards(self, head: Any) -> list[Any]:
-        out, pos = [], self.bench.S[head.prev]
-        while pos is not head:
+        out: list[Any] = []
+        pos = self.bench.S[head.prev]
+        while pos is not head and len(out) < 9:
             out.append(pos)
             pos = self.bench.S[pos.prev]
         return out

@@ -73,10 +73,11 @@ def toy_take(S: State, lock: toy_lock) -> None:
 
 
 @primitive(releases=True)
-def toy_drop(S: State, lock: toy_lock) -> None:
+def toy_drop(S: State, lock: toy_lock) -> int | None:
     if not S[_handle(lock).t_held]:
-        raise Fault("unlock", "nobody holds it")
+        raise Fault("unlock", "nobody holds it", result=-1)
     S[_handle(lock).t_held] = False
+    return None
 
 
 @primitive(addresses=("field",))
@@ -203,6 +204,11 @@ def toy_free_and_use(p: toy_node, how: int) -> int:
 
 
 @kernel
+def toy_limit() -> int:
+    return LIMIT
+
+
+@kernel
 def toy_prune(limit: int) -> int:
     for entry in toy_each_safe(ring.t_list):
         if entry.t_a >= limit:
@@ -255,7 +261,7 @@ class World:
         nodes = [layout.new(toy_node, f"n{i}") for i in range(3)]
         tasks = [layout.new(toy_task, f"task{i}") for i in range(2)]
         values = layout.values
-        for node, peer in zip(nodes, nodes[1:], strict=False):
+        for node, peer in itertools.pairwise(nodes):
             values[_handle(node).t_peer] = peer
         chain = [head, *(_handle(node).t_list for node in nodes)]
         for here, after in zip(chain, chain[1:] + chain[:1], strict=True):

@@ -26,6 +26,7 @@ from sgxmodel.hardware.enclu import (
     OK,
     PAGE_FAULT,
     enclave_access,
+    is_mapped,
     load_mm,
     unload_mm,
     zap_vma_ptes,
@@ -176,7 +177,8 @@ def user_touch(proc: process, index: int) -> Any:
         got = handle_mm_fault(proc, index)
         if got != VM_FAULT_NOPAGE:
             break
-        retry()
+        if not is_mapped(mm_of(proc), index):
+            retry()
     EEXIT()
     unload_mm()
     return 0 if got == OK else got
@@ -193,7 +195,8 @@ def user_accept(proc: process, index: int) -> Any:
         got = handle_mm_fault(proc, index)
         if got != VM_FAULT_NOPAGE:
             break
-        retry()
+        if not is_mapped(mm_of(proc), index):
+            retry()
     EEXIT()
     unload_mm()
     if got == SGX_PAGE_ATTRIBUTES_MISMATCH:

@@ -32,8 +32,9 @@ def _available(S: State, control: control) -> str:
 
 @primitive(silent=True, access="none")
 def note_exhaustion(S: State, control: control) -> None:
-    """An allocation failed: was there really nothing, at this moment?"""
-    S[S[CURRENT].exhausted] = int(not _available(S, control))
+    """In an attempt to allocate: was there really nothing, at this moment?"""
+    if not _available(S, control):
+        S[S[CURRENT].exhausted] = 1
 
 
 @primitive(silent=True, access="none")
@@ -41,7 +42,7 @@ def nothing_was_left(S: State, control: control) -> None:
     """-ENOMEM needs a moment in which nothing was free, isolated or reclaimable."""
     where = _available(S, control)
     if where and not S[S[CURRENT].exhausted]:
-        S[S[CURRENT].exhausted] = 2
+        S[S[CURRENT].exhausted] = 1
         raise Fault(
             "15-errno",
             "-ENOMEM says that the EPC is exhausted, but at no time of this attempt was\n"

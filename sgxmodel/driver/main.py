@@ -326,7 +326,7 @@ def arch_memory_failure(page: sgx_epc_page) -> int:
         sometimes("a page was reported bad twice")
         goto("out")
     page.poison = 1
-    if page.flags & SGX_EPC_PAGE_IS_FREE:
+    if sgx_page_is_free(page):
         sometimes("a free page was poisoned")
         sgx_poison_free(page)
         goto("out")
@@ -335,6 +335,12 @@ def arch_memory_failure(page: sgx_epc_page) -> int:
     label("out")
     spin_unlock(node.lock)
     return 0
+
+
+@kernel
+def sgx_page_is_free(page: sgx_epc_page) -> bool:
+    """The test of IS_FREE in arch_memory_failure(): under node->lock, plain."""
+    return page.flags & SGX_EPC_PAGE_IS_FREE != 0
 
 
 @kernel

@@ -179,3 +179,9 @@ def zap_vma_ptes(S: State, cpus: tuple[Any, ...], mm: mm_struct, index: int) -> 
     for cpu in cpus:
         if S[cpu.mm] is mm:
             aex(S, cpu)
+
+
+@primitive(silent=True, access="none")
+def is_mapped(S: State, mm: mm_struct, index: int) -> bool:
+    """Whether a fault left a PTE behind: if not, the access only waits for others."""
+    return S[mm.pte + index] is not None

@@ -18,6 +18,7 @@ from sgxmodel.invariants.base import (
     BenignRace,
     DataRace,
     End,
+    FreeCount,
     InProgress,
     LockOrder,
     PlainRead,
@@ -27,7 +28,7 @@ from sgxmodel.invariants.base import (
 from sgxmodel.invariants.enclaves import check_enclave, check_references
 from sgxmodel.invariants.end import check_end
 from sgxmodel.invariants.locks import LockGraph
-from sgxmodel.invariants.pages import Finding, check_count, check_lists
+from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
 from sgxmodel.invariants.race import Access, RaceDetector
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import entries
@@ -37,8 +38,8 @@ from sgxmodel.machine.system import Call, System
 from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import KILLED, result_name
 
-LISTS, ENCLAVES, REFERENCES, COUNT, PAGE = 1, 2, 4, 8, 16
-GROUPS = (LISTS, ENCLAVES, REFERENCES, COUNT)
+FLAGS, ENCLAVES, REFERENCES, COUNT, PAGE, LINKS, REQUEST = 1, 2, 4, 8, 16, 32, 64
+GROUPS = (FLAGS, ENCLAVES, REFERENCES, COUNT, LINKS)
 ACCOUNTING = frozenset(
     {
         "__sgx_alloc_epc_page_from_node",
@@ -46,10 +47,11 @@ ACCOUNTING = frozenset(
         "sgx_free_epc_page",
         "sgx_account_free",
         "sgx_poison_free",
-        "arch_memory_failure",
     }
 )
 RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "0"})
+BLAMED = {"user_touch": "sgx_vma_fault", "user_accept": "sgx_vma_fault"}
+"""The kernel's side of a user's access."""
 Outcomes = dict[tuple[int, int], set[str]]
 """(task, call) -> results that some sequential order gives."""
 
@@ -65,12 +67,12 @@ class Checks:
         self.marked = frozenset(
             slot for slot, kind in enumerate(world.layout.kinds) if kind.endswith(".next")
         )
+        self.hardware = frozenset(
+            slot for slot, kind in enumerate(world.layout.kinds) if kind.startswith("cpu.")
+        )
         self.sometimes_seen: Counter[str] = Counter()
         self.results: Counter[tuple[str, str]] = Counter()
         self.leaves: Counter[tuple[str, int]] = Counter()
-        self.failed_on_request = {
-            slot for slot, kind in enumerate(world.layout.kinds) if ".fail" in kind
-        }
 
     # -- a run ----------------------------------------------------------------------------
 
@@ -86,9 +88,14 @@ class Checks:
         self.bad: dict[int, set[Any]] = {group: set() for group in GROUPS}
         self.graph = LockGraph()
         self.scan: dict[int, list[Any]] = {}
+        self.looked: set[int] = set()
         self.passed: dict[Any, int] = {}
+        self.page_sites: dict[Any, Site] = {}
+        self.drift = count_drift(self.view)
+        self.balance = [0] * len(system.tasks)
         self.requested = False
-        self.races = RaceDetector(len(system.tasks), self.marked, self._race)
+        self.excused = False
+        self.races = RaceDetector(len(system.tasks), self.marked, self.hardware, self._race)
 
     def violate(self, violation: Violation) -> None:
         """A run keeps the first violation of each (invariant, function)."""
@@ -110,6 +117,8 @@ class Checks:
             self.races.access(t, op, reads, writes, held, site)
         if prim is LOAD:
             return
+        if self.scan and t in self.scan and self.view.reclaimable.next in reads:
+            self.looked.add(t)
         watch = self.watch
         for slot in writes:
             groups = watch[slot]
@@ -125,8 +134,13 @@ class Checks:
         for group in GROUPS:
             if groups & group:
                 self.sites[group] = site
+        if groups & COUNT:
+            drift = count_drift(self.view)
+            self.balance[t] += drift - self.drift
+            self.drift = drift
         if groups & PAGE and not silent:
             page = self.world.layout.owners[slot]
+            self.page_sites[page] = site
             isolator = self.S[page.isolator]
             if isolator is not None and isolator is not self.system.tasks[t].handle:
                 self.violate(
@@ -138,12 +152,14 @@ class Checks:
                 )
         if silent and self.world.layout.kinds[slot] == "sgx_epc_page.isolator":
             self._isolation(slot, site)
-        if slot in self.failed_on_request:
-            self.requested = True
+        if groups & REQUEST:
+            self.excused = self.requested = True
 
     def fault(self, t: int, site: Site, fault: Fault) -> None:
         if fault.kind not in FAULTS:
             raise fault
+        if self.requested and site.function == "sgx_eremove_failed":
+            return  # the SECS of a child that was made to resist
         title, _, message = fault.message.partition("\n")
         self.violate(FAULTS[fault.kind](site.function, title, message))
 
@@ -156,25 +172,26 @@ class Checks:
         handle = self.system.tasks[t].handle
         if self.S[handle.held]:
             held = ", ".join(map(str, self.S[handle.held]))
-            self.violate(
-                LockOrder(call.function, f"{call.text} returns with {held} held")
-            )
+            self.violate(LockOrder(call.function, f"{call.text} returns with {held} held"))
         self._benign(t, call, value, name)
         self.S[handle.exhausted] = 0
 
     # -- single checks --------------------------------------------------------------------
 
     def _benign(self, t: int, call: Call, value: Any, name: str) -> None:
-        if self.sequential is None or name in RETRYABLE or self.requested:
+        """A result that no order without overlap gives; what follows from it is excused."""
+        if self.sequential is None or self.excused:
             return
-        key = (t, self.system.position[t] - 1)
-        allowed = self.sequential.get(key)
-        if allowed is None or name in allowed or self.S[self.system.tasks[t].handle.exhausted]:
+        allowed = self.sequential.get((t, self.system.position[t] - 1))
+        if allowed is None or name in allowed:
+            return
+        self.excused = True
+        if name in RETRYABLE or self.S[self.system.tasks[t].handle.exhausted]:
             return
         verb = "kills the process with" if value in KILLED else "fails with"
         self.violate(
             BenignRace(
-                call.function,
+                BLAMED.get(call.function, call.function),
                 f"'{call.text}' of {self.system.tasks[t].name} {verb} {name}",
                 "in every order without overlap it gives " + " or ".join(sorted(allowed)),
             )
@@ -200,13 +217,14 @@ class Checks:
             self._section(t, prim.lock > 0, site)
 
     def _section(self, t: int, enter: bool, site: Site) -> None:
-        """A locked section of the reclaim pass must change a list that is not empty."""
+        """A locked section that looks at the head of a non-empty list must change the list."""
         now = entries(self.S, self.view.reclaimable, limit=64)
         if enter:
             self.scan[t] = now
+            self.looked.discard(t)
             return
         before = self.scan.pop(t, [])
-        if before and now == before:
+        if before and now == before and t in self.looked:
             self.violate(
                 Progress(
                     site.function,
@@ -236,17 +254,20 @@ class Checks:
                 )
 
     def _race(self, slot: int, first: Access, second: Access) -> None:
+        """Name the race by its offender: who holds none of the field's locks."""
         writer, other = (first, second) if first.write else (second, first)
         layout = self.world.layout
         kind = layout.kinds[slot]
-        locked_write = writer.locked and not other.write
-        cls: type[Violation] = PlainRead if locked_write else DataRace
-        offender = other if locked_write or (other.write and not other.locked) else writer
+        locks = self._locks_of(kind)
+        locked = {a: any(not locks or h.kind in locks for h in a.held) for a in (writer, other)}
+        plain_read = locked[writer] and not other.write
+        cls: type[Violation] = PlainRead if plain_read else DataRace
+        offender = other if plain_read or (other.write and not locked[other]) else writer
         both = []
         for access in (writer, other):
             verb = "read-modify-write" if access.rmw else "write" if access.write else "read"
             how = "" if access.plain else "marked "
-            lock = "locked" if access.locked else "no lock"
+            lock = ", ".join(h.kind for h in access.held) or "no lock"
             both.append(f"{how}{verb} in {access.site.function} ({lock})")
         names = f"{writer.site.function} / {other.site.function}"
         self.violate(
@@ -257,18 +278,43 @@ class Checks:
             )
         )
 
+    def _locks_of(self, kind: str) -> tuple[str, ...]:
+        """Lock classes that protect a field, as the flag tables say; empty: whatever is held."""
+        if kind.startswith("sgx_epc_page."):
+            return (self.view.lru_lock.kind, "sgx_numa_node.lock")
+        return ()
+
     # -- predicates -----------------------------------------------------------------------
 
-    def settle(self) -> None:
-        """After each step: evaluate what was written, where the locks are free."""
-        if self.dirty & LISTS and self.view.lists_quiet():
-            self._evaluate(LISTS, check_lists(self.view))
-        if self.dirty & COUNT and self._no_accounting() and self.view.lists_quiet():
-            self._evaluate(COUNT, check_count(self.view))
+    def settle(self, t: int) -> None:
+        """After each step of task ``t``: evaluate what was written, where locks are free."""
+        if self.dirty & LINKS:
+            self._evaluate(LINKS, check_structure(self.view))
+        if self.dirty & FLAGS and self.view.lists_quiet():
+            self._evaluate(FLAGS, check_flags(self.view))
+        if self.dirty & COUNT:
+            self._count(t)
         if self.dirty & REFERENCES:
             self._evaluate(REFERENCES, check_references(self.view))
         if self.dirty & ENCLAVES:
             self._enclaves()
+
+    def _count(self, t: int) -> None:
+        """A task that leaves the accounting functions has changed list and counter alike."""
+        if self.balance[t] and not self._accounting(t):
+            S, off = self.S, self.balance[t]
+            self.balance[t] = 0
+            self.violate(
+                FreeCount(
+                    self.sites[COUNT].function,
+                    "sgx_nr_free_pages and the free lists part",
+                    f"the counter is {S[self.view.counter]}, "
+                    f"{S[self.view.counter] - self.drift} pages can be allocated\n"
+                    f"({off:+d} by {self.system.tasks[t].name}); watermarks and ksgxd go by it",
+                )
+            )
+        if not any(self.balance):
+            self.dirty &= ~COUNT
 
     def _enclaves(self) -> None:
         free = []
@@ -282,22 +328,16 @@ class Checks:
                 return  # wait until every enclave's lock is free
         self._evaluate(ENCLAVES, (f for e in free for f in check_enclave(self.view, e)))
 
-    def _no_accounting(self) -> bool:
-        system = self.system
-        return not any(
-            name in ACCOUNTING
-            for t in range(len(system.tasks))
-            if system.frames[t] is not None
-            for name in system.callers(t)
-        )
+    def _accounting(self, t: int) -> bool:
+        return any(name in ACCOUNTING for name in self.system.callers(t))
 
     def _evaluate(self, group: int, findings: Iterable[Finding]) -> None:
         self.dirty &= ~group
         now = set()
-        site = self.sites.get(group)
         for cls, about, title, message in findings:
             now.add((cls, about))
             if (cls, about) not in self.bad[group]:
+                site = self.page_sites.get(about) or self.sites.get(group)
                 self.violate(cls(site.function if site else "?", title, message))
         self.bad[group] = now
 
@@ -326,21 +366,25 @@ def _group(kind: str) -> int:
     struct, _, field = kind.partition(".")
     groups = 0
     if struct == "sgx_epc_page":
-        groups |= LISTS
+        groups |= FLAGS
         if field not in ("poison", "isolator", "leaked"):
             groups |= PAGE
+        if field.startswith("list."):
+            groups |= LINKS | COUNT
         if field == "isolator":
             groups |= REFERENCES | ENCLAVES
     elif kind.endswith((".next", ".prev")):
-        groups |= LISTS
+        groups |= FLAGS | LINKS
         if "free_page_list" in kind:
             groups |= COUNT
     elif kind == "frame.valid":
-        groups |= LISTS
+        groups |= FLAGS
     elif kind == "sgx_nr_free_pages.counter":
         groups |= COUNT
-    if kind.endswith(".refs") and not struct == "page" or kind == "sgx_encl.mm":
+    if (kind.endswith(".refs") and not struct == "page") or kind == "sgx_encl.mm":
         groups |= REFERENCES
+    if ".fail" in kind:
+        groups |= REQUEST
     if struct in ("sgx_encl", "sgx_encl_page", "sgx_va_page", "frame", "page", "file"):
         if not kind.endswith(("lock.owner", ".refcount.refs")):
             groups |= ENCLAVES

@@ -110,9 +110,7 @@ def _evicted(
     yield (Evicted, entry, f"{name} was written out and cannot be loaded back", lost)
 
 
-def _secs(
-    view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]
-) -> Iterator[Finding]:
+def _secs(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> Iterator[Finding]:
     S = view.S
     page, count = S[encl.secs.epc_page], S[encl.secs_child_cnt]
     if count != resident:
@@ -146,9 +144,7 @@ def _secs(
             )
 
 
-def _slots(
-    view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]
-) -> Iterator[Finding]:
+def _slots(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> Iterator[Finding]:
     S = view.S
     free = 0
     for va in entries(S, encl.va_pages, limit=64):

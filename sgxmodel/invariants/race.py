@@ -28,7 +28,7 @@ class Access:
     clock: int
     plain: bool
     write: bool
-    locked: bool
+    held: Any
     rmw: bool
     site: Any
 
@@ -39,7 +39,14 @@ Report = Callable[[int, Access, Access], None]
 class RaceDetector:
     """Vector clocks of one run."""
 
-    def __init__(self, tasks: int, marked_writes: frozenset[int], report: Report) -> None:
+    def __init__(
+        self,
+        tasks: int,
+        marked_writes: frozenset[int],
+        ignored: frozenset[int],
+        report: Report,
+    ) -> None:
+        self.ignored = ignored
         self.clocks = [[0] * tasks for _ in range(tasks)]
         for t in range(tasks):
             self.clocks[t][t] = 1
@@ -66,9 +73,11 @@ class RaceDetector:
         if kind != "none":
             plain = kind == "plain"
             for slot in reads:
-                self._read(t, slot, plain, held, site)
+                if slot not in self.ignored:
+                    self._read(t, slot, plain, held, site)
             for slot in writes:
-                self._write(t, slot, plain and slot not in self.marked_writes, held, site)
+                if slot not in self.ignored:
+                    self._write(t, slot, plain and slot not in self.marked_writes, held, site)
         elif prim.name == "kzalloc":
             # The allocator orders a free before the next use of the object.
             for slot in writes:
@@ -108,7 +117,7 @@ class RaceDetector:
     def _read(self, t: int, slot: int, plain: bool, held: Any, site: Any) -> None:
         mine = self.clocks[t]
         last = self.last_write.get(slot)
-        access = Access(t, mine[t], plain, False, bool(held), False, site)
+        access = Access(t, mine[t], plain, False, held, False, site)
         if (
             last is not None
             and last.task != t
@@ -127,7 +136,7 @@ class RaceDetector:
         readers = self.reads.pop(slot, None)
         own = readers.get(t) if readers else None
         rmw = own is not None and own.clock == mine[t] and own.site.lineno == site.lineno
-        access = Access(t, mine[t], plain, True, bool(held), rmw, site)
+        access = Access(t, mine[t], plain, True, held, rmw, site)
         last = self.last_write.get(slot)
         if (
             last is not None

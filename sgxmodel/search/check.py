@@ -3,14 +3,27 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from random import Random
 
+from sgxmodel.invariants.checks import Checks
 from sgxmodel.revisions import Revision
+from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
-from sgxmodel.search.verdict import ScenarioResult
+from sgxmodel.search.minimise import Key, Minimiser, size
+from sgxmodel.search.pct import Pct
+from sgxmodel.search.random_walk import RandomWalk
+from sgxmodel.search.run import Outcome, Runner
+from sgxmodel.search.schedule import Replay, Schedule, Scheduler
+from sgxmodel.search.sequential import sequential_outcomes
+from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
 
 Progress = Callable[[int, int], None]
 """Called now and then with (runs so far, runs planned)."""
+
+SEARCH_SHARE = 0.7
+"""Part of the time that is searched; the rest is for minimising what was found."""
 
 
 def check_scenario(
@@ -28,4 +41,65 @@ def check_scenario(
     ``time.monotonic()`` value after which the search ends, minimising included.
     Without hitting it the result depends on ``seed`` alone.
     """
-    raise NotImplementedError
+    planned = schedules or scenario.schedules
+    began = time.monotonic()
+    search_until = None if deadline is None else began + SEARCH_SHARE * (deadline - began)
+    world = build(revision, scenario)
+    checks = Checks(world, sequential_outcomes(world))
+    search = _Search(Runner(world, checks), seed, scenario.name)
+    search.go(planned, search_until, progress)
+    counted = (dict(checks.sometimes_seen), dict(checks.results), dict(checks.leaves))
+    findings = tuple(search.findings(deadline))
+    evidence = Evidence(search.runs, planned, 0, search.steps)
+    missing = tuple(p for p in scenario.promises if not counted[0].get(p))
+    verdict, message = issue(findings, evidence, missing)
+    return ScenarioResult(
+        scenario, verdict, findings, evidence, *counted, missing=missing, message=message
+    )
+
+
+class _Search:
+    """Sampled schedules of one world, and the best run of each kind of violation."""
+
+    def __init__(self, runner: Runner, seed: int, name: str) -> None:
+        self.runner = runner
+        self.seed = f"{seed}/{name}"
+        self.runs = 0
+        self.steps = 0
+        self.best: dict[Key, Outcome] = {}
+        self.length = 300
+
+    def go(self, planned: int, until: float | None, progress: Progress | None) -> None:
+        for i in range(planned):
+            if until is not None and time.monotonic() >= until:
+                break
+            outcome = self.runner.run(self._scheduler(i))
+            self.runs += 1
+            self.steps += outcome.steps
+            self.length = max(1, self.steps // self.runs)
+            for key in outcome.found:
+                if key not in self.best or size(outcome, key) < size(self.best[key], key):
+                    self.best[key] = outcome
+            if progress is not None and not i % 32:
+                progress(i, planned)
+
+    def _scheduler(self, i: int) -> Scheduler:
+        """First every task first without preemption, then PCT and random walk in turn."""
+        tasks = len(self.runner.tasks)
+        if i < tasks:
+            return Replay(Schedule(((0, i),) if i else ()))
+        rng = Random(f"{self.seed}/{i}")
+        return Pct(rng, self.length) if i % 2 else RandomWalk(rng)
+
+    def findings(self, deadline: float | None) -> list[Finding]:
+        """Each kind of violation, replayed and shrunk; smallest first."""
+        out = []
+        minimiser = Minimiser(self.runner, deadline)
+        for key, outcome in self.best.items():
+            small = minimiser.shrink(key, outcome.schedule)
+            if small is None:
+                raise RuntimeError(f"{key[0]} in {key[1]} does not replay: a defect of sgxmodel")
+            violation, steps = small.found[key]
+            scenario = self.runner.world.scenario
+            out.append(Finding(violation, scenario, small.schedule, steps, small.preemptions))
+        return sorted(out, key=lambda f: (f.preemptions, f.steps, f.violation.key))

@@ -8,13 +8,13 @@ from collections.abc import Callable
 import attrs
 
 from sgxmodel.invariants.base import Progress, Violation
-from sgxmodel.invariants.checks import Checks
-from sgxmodel.machine.system import System
+from sgxmodel.invariants.checks import BLAMED, Checks
+from sgxmodel.machine.system import Snapshot, System
 from sgxmodel.scenario.build import World
 from sgxmodel.search.schedule import Schedule, Scheduler
 
 STEP_LIMIT = 6_000
-FAIR_LIMIT = 3_000
+REST_LIMIT = 1_000
 
 
 @attrs.frozen
@@ -41,6 +41,8 @@ class Runner:
         self.world = world
         self.checks = checks
         self.tasks = world.tasks
+        self.cut = 0
+        """Runs that the step limit ended: they prove nothing."""
         self.last = {t for t, spec in enumerate(world.tasks) if spec.last}
         self.waits_for = [
             t for t, spec in enumerate(world.tasks) if not spec.daemon and not spec.last
@@ -63,7 +65,7 @@ class Runner:
             if hook is not None:
                 hook(system, loop.current)
             if checks.dirty:
-                checks.settle()
+                checks.settle(loop.current)
             if system.stopped is not None:
                 break
             if checks.new:
@@ -71,61 +73,39 @@ class Runner:
                     break
                 checks.new.clear()
             if system.steps >= limit:
-                self._unfair_or_endless(system, loop)
+                self.cut += 1
                 break
         else:
-            self._ended(system)
+            if not loop.livelocked:
+                self._ended(system)
         found = {key: (v, checks.first_at[key]) for key, v in checks.found.items()}
         schedule = Schedule(tuple(loop.switches), tuple(loop.choices))
         return Outcome(schedule, system.steps, loop.preemptions, found)
 
     def _ended(self, system: System) -> None:
-        blocked = [
-            t for t, spec in enumerate(self.tasks) if not system.done(t) and not spec.daemon
-        ]
+        blocked = [t for t, spec in enumerate(self.tasks) if not system.done(t) and not spec.daemon]
         if not blocked:
-            self.checks.end()
+            if not any(system.enabled(t) for t in range(len(self.tasks))):
+                self.checks.end()
             return
         first = [t for t in blocked if t not in self.last] or blocked
         self.checks.deadlock(first)
 
-    def _unfair_or_endless(self, system: System, loop: _Loop) -> None:
-        """Past the limit: go on round-robin; a state that recurs is a fair cycle."""
-        seen: set[object] = set()
-        tasks = range(len(self.tasks))
-        for _ in range(FAIR_LIMIT):
-            for t in tasks:
-                if system.enabled(t) and loop.may_run(t):
-                    for _burst in range(40):
-                        if not system.enabled(t):
-                            break
-                        yields = system.pending[t][0].yields  # type: ignore[index]
-                        system.step(t)
-                        if system.stopped is not None:
-                            return
-                        if yields:
-                            break
-            if all(system.done(t) for t in self.waits_for):
-                return
-            state = hash(system.snapshot())
-            if state in seen:
-                busy = [t for t in self.waits_for if not system.done(t)]
-                self._livelock(system, busy)
-                return
-            seen.add(state)
-
-    def _livelock(self, system: System, busy: list[int]) -> None:
-        lines = [
+    def livelock(self, system: System, busy: list[int]) -> None:
+        """Report that ``busy`` tasks run for ever.  Without ksgxd nobody was to make room."""
+        if not self.world.scenario.ksgxd:
+            return
+        waiting = [t for t in busy if not self.tasks[t].daemon] or busy
+        call = self.tasks[waiting[0]].calls[system.position[waiting[0]]]
+        names = ", ".join(
             f"{self.tasks[t].name} in '{self.tasks[t].calls[system.position[t]].text}'"
             for t in busy
-        ]
-        t = busy[0]
-        function = self.tasks[t].calls[system.position[t]].function
+        )
         self.checks.violate(
             Progress(
-                function,
+                BLAMED.get(call.function, call.function),
                 "a fair loop without progress: the state recurs",
-                "for ever: " + ", ".join(lines) + "; every other task ran in the loop",
+                f"for ever: {names}",
             )
         )
 
@@ -143,12 +123,14 @@ class _Loop:
         self.choices: list[tuple[int, int]] = []
         self.preemptions = 0
         self.count = len(runner.tasks)
+        self.resting = 0
+        self.seen: dict[Snapshot, int] = {}
+        self.ran = [0] * self.count
+        self.livelocked = False
 
     def may_run(self, t: int) -> bool:
         """The last task waits until the others are done."""
-        return t not in self.runner.last or all(
-            self.system.done(u) for u in self.runner.waits_for
-        )
+        return t not in self.runner.last or all(self.system.done(u) for u in self.runner.waits_for)
 
     def step(self) -> bool:
         """Let one task make one step.  False: nobody can, or the run is over."""
@@ -169,16 +151,33 @@ class _Loop:
                 if choice:
                     self.choices.append((step, choice))
         system.step(t, choice)
+        self.ran[t] = step + 1
+        return True
+
+    def fair_cycle(self, enabled: list[int]) -> bool:
+        """After a yield: the state recurs, and all who could run ran in between."""
+        if not self.yielded:
+            return False
+        state, now = self.system.snapshot(), self.system.steps
+        before = self.seen.get(state)
+        self.seen[state] = now
+        if before is None or any(self.ran[t] <= before for t in enabled):
+            return False
+        self.runner.livelock(self.system, enabled)
+        self.livelocked = True
         return True
 
     def _decide(self, step: int, runnable: bool) -> int:
         system = self.system
         tasks = self.runner.tasks
         enabled = [t for t in range(self.count) if system.enabled(t) and self.may_run(t)]
-        if not enabled or not any(
-            not system.done(t) for t, spec in enumerate(tasks) if not spec.daemon
-        ):
+        if not enabled or self.fair_cycle(enabled):
             return -1
+        if all(system.done(t) for t, spec in enumerate(tasks) if not spec.daemon):
+            # The daemons may still be in the middle of a pass: let them come to rest.
+            self.resting = self.resting or system.steps
+            if system.steps > self.resting + REST_LIMIT:
+                return -1
         current = self.current
         default = current
         if not runnable or self.yielded:

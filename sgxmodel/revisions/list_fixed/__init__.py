@@ -2,8 +2,9 @@
 """list_v2 with the smallest changes that make every invariant hold."""
 
 from sgxmodel.revisions.list_fixed import fixes
-from sgxmodel.revisions.list_v2 import FLAGS, LISTS, STATICS
-from sgxmodel.revisions.list_v2 import MODULES as MODULES_V2
+from sgxmodel.revisions.list_v2 import FLAGS, LISTS
+from sgxmodel.revisions.list_v2 import STATICS as STATICS_V2
 
-MODULES = (*MODULES_V2, fixes)
+MODULES = (fixes,)
+STATICS = (*STATICS_V2, fixes.sgx_nr_isolated)
 __all__ = ["FLAGS", "LISTS", "MODULES", "STATICS"]

@@ -141,8 +141,8 @@ def __sgx_reclaim_pages() -> None:
         sgx_reclaimer_write(epc_page, backing[i])
         i += 1
         encl_put(encl_page.encl)
-        unisolated(epc_page)
         epc_page.flags &= ~ALL_FLAGS
+        unisolated(epc_page)
         sgx_free_epc_page(epc_page)
         sometimes("a page was written out")
     out_of_scope(iso)

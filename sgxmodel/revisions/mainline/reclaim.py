@@ -86,7 +86,7 @@ def sgx_reclaim_pages() -> None:
         encl_page = epc_page.owner
         sgx_reclaimer_write(epc_page, kept[i][1])
         encl_put(encl_page.encl)
-        unisolated(epc_page)
         epc_page.flags &= ~SGX_EPC_PAGE_RECLAIMER_TRACKED
+        unisolated(epc_page)
         sgx_free_epc_page(epc_page)
         sometimes("a page was written out")

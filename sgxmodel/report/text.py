@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A violation as a kernel developer pastes it into a mail."""
+
+from __future__ import annotations
+
+from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.report.layout import command, plural, prose, wrap
+from sgxmodel.report.steps import interleaving
+from sgxmodel.trace.events import Trace
+
+NOT_SHOWN = ("promise ", "schedules ", "about ", "scenario ")
+
+
+def title(trace: Trace) -> str:
+    """``KIND: detail in FUNCTION``."""
+    said = trace.title
+    if trace.function not in said:
+        said += f" in {trace.function}"
+    return f"{trace.invariant}: {said}"
+
+
+def violation(trace: Trace, path: str, also: tuple[str, ...] = ()) -> str:
+    """The whole report of one violation.  ``also``: other scenarios that show it."""
+    out = [*prose(title(trace), 0, 4), ""]
+    if trace.message:
+        out += [*(line for part in trace.message.split("\n") for line in prose(part)), ""]
+    if trace.invariant in INVARIANTS:
+        out += [*prose(f"Expected: {INVARIANTS[trace.invariant].guarantee}.", 0, 2), ""]
+    out += [*_scenario(trace, also), "", *interleaving(trace), "", "reproduce:"]
+    out += command(["sgxmodel", "replay", path])
+    return "\n".join(out) + "\n"
+
+
+def _scenario(trace: Trace, also: tuple[str, ...]) -> list[str]:
+    about = [n for n in trace.scenario_text.splitlines() if n.startswith("about ")]
+    what = f": {about[0].removeprefix('about ')}" if about else ""
+    counts = f"{plural(trace.length, 'step')}, {plural(trace.preemptions, 'preemption')}"
+    out = prose(f"Seen with {trace.target} in {counts}, scenario {trace.scenario}{what}.")
+    if also:
+        out += prose("Also in scenario " + ", ".join(also) + ".")
+    out.append("")
+    for line in trace.scenario_text.splitlines():
+        if line.strip() and not line.startswith(NOT_SHOWN):
+            out += wrap(line, 2)
+    return out

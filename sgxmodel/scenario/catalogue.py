@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The named scenarios: one file each in ``named/``."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from sgxmodel.errors import UnknownNameError
+from sgxmodel.scenario.model import Scenario
+from sgxmodel.scenario.text import parse
+
+
+def _read() -> dict[str, Scenario]:
+    out = {}
+    folder = resources.files("sgxmodel.scenario") / "named"
+    for entry in sorted(folder.iterdir(), key=lambda e: e.name):
+        if entry.name.endswith(".scenario"):
+            scenario = parse(entry.read_text(encoding="utf-8"), entry.name)
+            out[scenario.name] = scenario
+    return out
+
+
+SCENARIOS: dict[str, Scenario] = _read()
+
+
+def scenario(name: str) -> Scenario:
+    """Look a scenario up.  Raises :class:`UnknownNameError`."""
+    if name not in SCENARIOS:
+        raise UnknownNameError(
+            f"there is no scenario '{name}'; 'sgxmodel list scenarios' names them, "
+            "and a path to a file works too"
+        )
+    return SCENARIOS[name]

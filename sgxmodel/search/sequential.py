@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a scenario's calls give without overlap: the yardstick of 16-benign-race.
+
+Every order of whole calls (a spread-out sample where there are many) is run,
+with ksgxd eager and with ksgxd lazy.  A result that overlap gives and no order
+does is the race's doing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from sgxmodel.invariants.checks import Outcomes
+from sgxmodel.machine.blocks import Site
+from sgxmodel.machine.op import Fault
+from sgxmodel.machine.system import Call, Silent, System
+from sgxmodel.scenario.build import World
+from sgxmodel.scenario.model import result_name
+
+ORDERS = 48
+CALL_STEPS = 3_000
+
+
+class _Results(Silent):
+    def __init__(self, outcomes: Outcomes) -> None:
+        self.outcomes = outcomes
+        self.system: System | None = None
+
+    def fault(self, t: int, site: Site, fault: Fault) -> None:
+        pass
+
+    def returned(self, t: int, call: Call, value: Any) -> None:
+        assert self.system is not None
+        at = (t, self.system.position[t] - 1)
+        self.outcomes.setdefault(at, set()).add(result_name(value))
+
+
+def sequential_outcomes(world: World) -> Outcomes:
+    """(task, call) -> the results that some order without overlap gives."""
+    outcomes: Outcomes = {}
+    counts = [0 if spec.last or spec.daemon else len(spec.calls) for spec in world.tasks]
+    unknown: set[tuple[int, int]] = set()
+    for order in _spread(counts):
+        for eager in (False, True):
+            unknown |= _run(world, order, eager, outcomes)
+    return {key: names for key, names in outcomes.items() if key not in unknown}
+
+
+def _spread(counts: list[int]) -> list[tuple[int, ...]]:
+    """All orders, or ``ORDERS`` of them taken at even distances."""
+    total = 1
+    seen = 0
+    for count in counts:
+        for i in range(1, count + 1):
+            seen += 1
+            total = total * seen // i
+    stride = max(1, total // ORDERS)
+    return list(islice(_orders(counts), 0, total, stride))[: 2 * ORDERS]
+
+
+def _orders(counts: list[int]) -> Iterator[tuple[int, ...]]:
+    if not any(counts):
+        yield ()
+        return
+    for t, count in enumerate(counts):
+        if count:
+            rest = [c - (u == t) for u, c in enumerate(counts)]
+            for tail in _orders(rest):
+                yield (t, *tail)
+
+
+def _run(
+    world: World, order: tuple[int, ...], eager: bool, outcomes: Outcomes
+) -> set[tuple[int, int]]:
+    """One order.  Calls that do not end without help are left undecided."""
+    watch = _Results(outcomes)
+    system = world.system(watch)
+    watch.system = system
+    daemons = [t for t, spec in enumerate(world.tasks) if spec.daemon]
+    for t in order:
+        start = system.position[t]
+        for _ in range(CALL_STEPS):
+            if system.position[t] > start or system.stopped:
+                break
+            if system.enabled(t):
+                yields = system.pending[t][0].yields  # type: ignore[index]
+                system.step(t)
+                if not yields:
+                    continue
+            if not _settle(system, daemons) and not system.enabled(t):
+                break
+        if system.position[t] == start:
+            return {(u, i) for u, spec in enumerate(world.tasks) for i in range(len(spec.calls))}
+        if eager:
+            _settle(system, daemons)
+    return set()
+
+
+def _settle(system: System, daemons: list[int]) -> bool:
+    """Let the daemons run until they sleep.  Whether one did anything."""
+    moved = False
+    for t in daemons:
+        for _ in range(CALL_STEPS):
+            if system.stopped or not system.enabled(t):
+                break
+            system.step(t)
+            moved = True
+    return moved
