@@ -1,0 +1,182 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The engine as Python sees it: the structures of ``engine/api.h``, and one class."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int32, c_uint32, c_uint64
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sgxmodel.errors import UserError
+
+USER_TASKS = 16
+ENCLAVES = 8
+FRAMES = 64
+VA_SLOTS = 16
+CALLS = 256
+FAILS = 16
+SWITCHES = 4096
+FOUND = 8
+RESULT_NONE = 9999
+REPLAY, WALK, PCT, BOUNDED, ORDER = range(5)
+
+Fields = ClassVar[Sequence[tuple[str, Any]]]
+
+
+class TreeError(UserError):
+    """A tree cannot be built or does not boot."""
+
+
+class Call(Structure):
+    _fields_: Fields = [("verb", c_int32), ("encl", c_int32), ("arg", c_int32), ("type", c_int32)]
+
+
+class Config(Structure):
+    _fields_: Fields = [
+        ("nodes", c_int32),
+        ("epc", c_int32 * 8),
+        ("scan", c_int32),
+        ("low", c_int32),
+        ("high", c_int32),
+        ("va_slots", c_int32),
+        ("sgx2", c_int32),
+        ("ksgxd", c_int32),
+        ("enclaves", c_int32),
+        ("size", c_int32 * ENCLAVES),
+        ("fail", c_int32 * FAILS),
+        ("tasks", c_int32),
+        ("node", c_int32 * USER_TASKS),
+        ("calls", c_int32 * USER_TASKS),
+        ("setup", c_int32),
+    ]
+
+
+class Pair(Structure):
+    _fields_: Fields = [("step", c_uint32), ("what", c_int32)]
+
+
+class RawSchedule(Structure):
+    _fields_: Fields = [
+        ("mode", c_int32),
+        ("memory", c_int32),
+        ("races", c_int32),
+        ("eager", c_int32),
+        ("nswitch", c_int32),
+        ("nchoice", c_int32),
+        ("norder", c_int32),
+        ("length", c_uint32),
+        ("depth", c_int32),
+        ("probability", c_int32),
+        ("seed", c_uint64),
+        ("switches", Pair * SWITCHES),
+        ("choices", Pair * 256),
+        ("order", c_int32 * CALLS),
+    ]
+
+
+class RawFinding(Structure):
+    _fields_: Fields = [
+        ("id", c_char * 24),
+        ("func", c_char * 64),
+        ("title", c_char * 160),
+        ("message", c_char * 320),
+        ("pc", ctypes.c_void_p),
+        ("step", c_uint32),
+        ("task", c_int32),
+    ]
+
+
+class RawResult(Structure):
+    _fields_: Fields = [
+        ("nfound", c_int32),
+        ("ended", c_int32),
+        ("steps", c_uint32),
+        ("preemptions", c_uint32),
+        ("nswitch", c_int32),
+        ("nchoice", c_int32),
+        ("hash", c_uint64),
+        ("found", RawFinding * FOUND),
+        ("switches", Pair * SWITCHES),
+        ("choices", Pair * 256),
+        ("result", c_int32 * CALLS),
+    ]
+
+
+class Stats(Structure):
+    _fields_: Fields = [
+        ("runs", c_uint64),
+        ("steps", c_uint64),
+        ("found_runs", c_uint64),
+        ("sometimes", c_uint64),
+    ]
+
+
+class Engine:
+    """One built tree, loaded.  Its state is the process's: one scenario at a time."""
+
+    def __init__(self, library: Path) -> None:
+        self.library = library
+        try:
+            self.dll = ctypes.CDLL(str(library))
+        except OSError as error:
+            raise TreeError(f"{library}: cannot be loaded: {error}") from None
+        dll = self.dll
+        dll.eng_error.restype = c_char_p
+        dll.eng_trace_text.restype = c_char_p
+        dll.eng_state_bytes.restype = c_uint64
+        dll.eng_base.restype = c_uint64
+        dll.eng_switch_benchmark.argtypes = [c_uint64]
+        dll.eng_switch_benchmark.restype = c_uint64
+        dll.eng_run.argtypes = [POINTER(RawSchedule), POINTER(RawResult)]
+        dll.eng_search.argtypes = [
+            POINTER(RawSchedule), ctypes.c_int, POINTER(RawResult), POINTER(Stats)
+        ]  # fmt: skip
+        if dll.eng_init():
+            raise TreeError(f"{library}: the engine does not start")
+
+    def boot(self, config: Config, calls: Sequence[Call]) -> None:
+        """Boot the driver and run the set-up.  Raises :class:`TreeError`."""
+        array = (Call * max(1, len(calls)))(*calls)
+        if self.dll.eng_boot(byref(config), array, len(calls)):
+            raise TreeError(self.dll.eng_error().decode())
+
+    def run(self, schedule: RawSchedule, result: RawResult) -> int:
+        """One run; the number of findings."""
+        return int(self.dll.eng_run(byref(schedule), byref(result)))
+
+    def search(
+        self, schedule: RawSchedule, runs: int, result: RawResult, stats: Stats
+    ) -> int:
+        """Runs with seeds that follow, until one finds something: its number, or 0."""
+        return int(self.dll.eng_search(byref(schedule), runs, byref(result), byref(stats)))
+
+    def allow(self, call: int, value: int) -> None:
+        """A result that some order without overlap gives for a call."""
+        self.dll.eng_allow(call, value)
+
+    def allow_any(self) -> None:
+        """No call is judged by its result."""
+        self.dll.eng_allow_none()
+
+    def traced(self, schedule: RawSchedule, result: RawResult) -> str:
+        """One run, with its events as lines of tab-separated text."""
+        self.dll.eng_trace(1)
+        self.run(schedule, result)
+        self.dll.eng_trace(0)
+        return str(self.dll.eng_trace_text().decode("ascii", "replace"))
+
+    @property
+    def base(self) -> int:
+        """Where the library is loaded: program counters minus this are its own."""
+        return int(self.dll.eng_base())
+
+    @property
+    def state_bytes(self) -> int:
+        """What a restore copies."""
+        return int(self.dll.eng_state_bytes())
+
+    def switches(self, count: int) -> None:
+        """A bare loop of coroutine switches, for comparison."""
+        self.dll.eng_switch_benchmark(count)

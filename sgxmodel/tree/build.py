@@ -1,0 +1,210 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The driver of a tree, the shim and the engine, built into one library and cached.
+
+The unity file includes the driver's .c files where they are; each header that
+they name in angle brackets becomes a one-line forward to the shim, except the
+two that describe SGX itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from importlib import resources
+from pathlib import Path
+
+import attrs
+
+from sgxmodel.tree.binding import TreeError
+from sgxmodel.tree.source import HEADERS, PARTS, Source
+
+VERSION = "1"
+COMMON = ("-std=gnu11", "-g", "-fPIC", "-fno-strict-aliasing", "-fno-stack-protector")
+ENGINE_FLAGS = ("-O2", "-Wall", "-Wextra")
+DRIVER_FLAGS = (
+    "-O1",
+    "-ffreestanding",
+    "-fno-inline",  # a function of the trace is a function of the source
+    "-fsanitize=thread",  # our own hooks, in engine/tsan.c
+    "-fno-omit-frame-pointer",
+    "-Werror=implicit-function-declaration",
+    "-Werror=int-conversion",
+    "-Werror=incompatible-pointer-types",
+)
+LINK_FLAGS = ("-shared", "-Wl,-z,norelro,-z,now,-z,defs")
+VOLATILE = {
+    "gcc": ("--param=tsan-distinguish-volatile=1",),
+    "clang": ("-mllvm", "-tsan-distinguish-volatile=1"),
+}
+LACKS = re.compile(
+    r"implicit declaration of function '(\w+)'"
+    r"|call to undeclared function '(\w+)'"
+    r"|unknown type name '(\w+)'"
+    r"|'(\w+)' undeclared"
+    r"|use of undeclared identifier '(\w+)'"
+    r"|has no member named '(\w+)'"
+    r"|no member named '(\w+)'"
+    r"|storage size of '(\w+)' isn't known"
+)
+ERROR = re.compile(r"^(.*?:\d+):\d+: (?:fatal )?error: (.*)$", re.MULTILINE)
+
+
+@attrs.frozen
+class Compiler:
+    """A C compiler, by its command."""
+
+    command: str
+    kind: str
+    version: str
+
+
+def compiler(command: str | None = None) -> Compiler:
+    """The one that is asked for, $CC, gcc or clang.  Raises :class:`TreeError`."""
+    asked = command or os.environ.get("CC")
+    for name in [asked] if asked else ["gcc", "clang", "cc"]:
+        path = shutil.which(name)
+        if path is None:
+            continue
+        done = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+        version = done.stdout.splitlines()[0] if done.stdout else ""
+        return Compiler(path, "clang" if "clang" in version else "gcc", version)
+    if asked:
+        raise TreeError(f"{asked}: there is no such compiler")
+    raise TreeError("a kernel tree is compiled: that needs gcc or clang, and neither is installed")
+
+
+def cache_directory() -> Path:
+    """Where built libraries are kept."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "sgxmodel" / "trees"
+
+
+def build(source: Source, cc: Compiler | None = None, cache: Path | None = None) -> Path:
+    """The library for a tree, from the cache if nothing changed."""
+    cc = cc or compiler()
+    library = (cache or cache_directory()) / f"{_hash(source, cc)}.so"
+    if library.is_file():
+        return library
+    library.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="sgxmodel-build-") as scratch:
+        built = _compile(source, cc, Path(scratch))
+        # Under a name of its own first: another process may build the same.
+        part = library.with_suffix(f".{os.getpid()}.part")
+        shutil.copyfile(built, part)
+        part.replace(library)
+    return library
+
+
+def own(folder: str) -> Path:
+    """Our shim or engine."""
+    return Path(str(resources.files("sgxmodel.tree"))) / folder
+
+
+def _hash(source: Source, cc: Compiler) -> str:
+    digest = hashlib.sha256()
+    flags = (*COMMON, *ENGINE_FLAGS, *DRIVER_FLAGS, *LINK_FLAGS, *VOLATILE[cc.kind])
+    for text in (VERSION, cc.command, cc.version, *flags, str(source.root)):
+        digest.update(text.encode() + b"\0")
+    files = source.files() + sorted(own("shim").iterdir()) + sorted(own("engine").iterdir())
+    for file in files:
+        if file.suffix in (".c", ".h"):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()[:24]
+
+
+def _compile(source: Source, cc: Compiler, scratch: Path) -> Path:
+    _forward(source, scratch / "include")
+    unity = scratch / "unity.c"
+    unity.write_text(_unity(source))
+    includes = [f"-I{scratch / 'include'}", f"-I{own('shim')}"]
+    jobs = [
+        (unity, [*COMMON, *DRIVER_FLAGS, *VOLATILE[cc.kind], *includes, *_names(source)]),
+        *((file, [*COMMON, *ENGINE_FLAGS]) for file in sorted(own("engine").glob("*.c"))),
+    ]
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        objects = list(pool.map(lambda job: _object(cc, source, scratch, *job), jobs))
+    library = scratch / "tree.so"
+    done = _cc(cc, [*LINK_FLAGS, *map(str, objects), "-o", str(library), "-ldl"])
+    if done.returncode:
+        raise TreeError(f"{source.name}: {_undefined(done.stderr)}")
+    return library
+
+
+def _forward(source: Source, include: Path) -> None:
+    for name in source.includes():
+        target = include / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text('#include "shim.h"\n')
+    for header in HEADERS:
+        name = str(header.relative_to("arch/x86/include"))
+        (include / name).parent.mkdir(parents=True, exist_ok=True)
+        (include / name).write_text(f'#include "{source.root / header}"\n')
+
+
+def _unity(source: Source) -> str:
+    def include(name: str) -> str:
+        return f'#include "{source.driver / name}"'
+
+    return "\n".join(
+        [
+            '#include "shim.h"',
+            "#define CONFIG_X86_SGX_KVM 1",
+            "/* encls.h is inline assembly: leaves.h is in its place. */",
+            "#define _X86_ENCLS_H",
+            include("sgx.h"),
+            include("encl.h"),
+            '#include "leaves.h"',
+            '#include "tunables.h"',
+            *map(include, PARTS),
+            '#include "probe.c"',
+            "",
+        ]
+    )
+
+
+def _names(source: Source) -> list[str]:
+    """What probe.c has to know of this tree."""
+    text = source.text()
+    out = []
+    if "sgx_active_page_list" in text:
+        out.append("-DHAVE_ACTIVE_LIST")
+    elif "sgx_global_lru" in text:
+        out.append("-DHAVE_GLOBAL_LRU")
+    if "encl_owner" in text:
+        out.append("-DHAVE_ENCL_OWNER")
+    return out
+
+
+def _object(cc: Compiler, source: Source, scratch: Path, file: Path, flags: list[str]) -> Path:
+    out = scratch / f"{file.stem}.o"
+    done = _cc(cc, [*flags, "-c", str(file), "-o", str(out)])
+    if done.returncode:
+        raise TreeError(f"{source.name}: {_explain(done.stderr)}")
+    return out
+
+
+def _cc(cc: Compiler, args: list[str]) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "LC_ALL": "C"}  # what is looked for in messages is English
+    return subprocess.run(
+        [cc.command, *args], capture_output=True, text=True, check=False, env=env
+    )
+
+
+def _explain(stderr: str) -> str:
+    names = sorted({next(filter(None, found)) for found in LACKS.findall(stderr)})
+    if names:
+        return "the shim of the kernel API lacks " + ", ".join(names)
+    errors = [f"{where}: {what}" for where, what in ERROR.findall(stderr)]
+    return "does not compile:\n  " + "\n  ".join(errors[:3] or stderr.splitlines()[:3])
+
+
+def _undefined(stderr: str) -> str:
+    names = sorted(set(re.findall(r"undefined reference to [`'](\w+)'", stderr)))
+    if names:
+        return "the shim of the kernel API lacks " + ", ".join(names)
+    return "does not link:\n  " + "\n  ".join(stderr.splitlines()[:3])

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What Python sees: sgxmodel/tree/binding.py has the same structures. */
+#ifndef ENGINE_API_H
+#define ENGINE_API_H
+
+#include <stdint.h>
+
+#define ENG_USER_TASKS 16
+#define ENG_TASKS (ENG_USER_TASKS + 4)
+#define ENG_ENCLAVES 8
+#define ENG_FRAMES 64
+#define ENG_VA_SLOTS 16
+#define ENG_CALLS 256
+#define ENG_FAILS 16
+#define ENG_SWITCHES 4096
+#define ENG_FOUND 8
+
+enum eng_verb {
+	V_OPEN, V_CREATE, V_ADD, V_INIT, V_TOUCH, V_ACCEPT, V_MODIFY, V_REMOVE, V_MUNMAP,
+	V_CLOSE, V_RECLAIM, V_DIRECT, V_POISON, V_POISON_AT, V_SIGNAL,
+};
+
+enum eng_fail {
+	FAIL_BACKING, FAIL_ENCL_PAGE, FAIL_VA_PAGE, FAIL_FILE, FAIL_OPEN, FAIL_ECREATE,
+	FAIL_EADD, FAIL_EINIT, FAIL_EREMOVE, FAIL_EPA, FAIL_EAUG, FAIL_EMODT,
+};
+
+/* Results of calls beside 0 and -errno. */
+#define RESULT_SIGBUS 1001
+#define RESULT_SIGSEGV 1002
+#define RESULT_OOM 1003
+
+struct eng_call {
+	int32_t verb, encl, arg, type;
+};
+
+struct eng_config {
+	int32_t nodes;
+	int32_t epc[8];			/* pages per node */
+	int32_t scan, low, high, va_slots;
+	int32_t sgx2, ksgxd;
+	int32_t enclaves;
+	int32_t size[ENG_ENCLAVES];	/* pages */
+	int32_t fail[ENG_FAILS];
+	int32_t tasks;
+	int32_t node[ENG_USER_TASKS];
+	int32_t calls[ENG_USER_TASKS];	/* calls of each task, one after the other in `calls` */
+	int32_t setup;			/* calls of the set-up, which come first */
+};
+
+enum eng_mode { MODE_REPLAY, MODE_WALK, MODE_PCT, MODE_BOUNDED, MODE_ORDER };
+
+struct eng_pair {
+	uint32_t step;
+	int32_t what;			/* the task that runs from here, or the outcome */
+};
+
+struct eng_schedule {
+	int32_t mode;
+	int32_t memory;			/* preemption at every memory access */
+	int32_t races;			/* happens-before clocks */
+	int32_t eager;			/* MODE_ORDER: ksgxd between the calls, too */
+	int32_t nswitch, nchoice, norder;
+	uint32_t length;		/* expected steps, for PCT and bounded */
+	int32_t depth;			/* change points of PCT, switches of bounded */
+	int32_t probability;		/* of a switch per step, in 1/65536 (random walk) */
+	uint64_t seed;
+	struct eng_pair switches[ENG_SWITCHES];
+	struct eng_pair choices[256];
+	int32_t order[ENG_CALLS];	/* MODE_ORDER: whose call is next */
+};
+
+struct eng_finding {
+	char id[24];
+	char func[64];
+	char title[160];
+	char message[320];
+	const void *pc;			/* where the driver was */
+	uint32_t step;
+	int32_t task;
+};
+
+struct eng_result {
+	int32_t nfound, ended;
+	uint32_t steps, preemptions;
+	int32_t nswitch, nchoice;
+	uint64_t hash;			/* of all scheduling and results: equal runs, equal hash */
+	struct eng_finding found[ENG_FOUND];
+	struct eng_pair switches[ENG_SWITCHES];	/* deviations from the default */
+	struct eng_pair choices[256];
+	int32_t result[ENG_CALLS];	/* by call; RESULT_NONE if it did not return */
+};
+
+#define RESULT_NONE 9999
+
+/* Counters of a search over many runs. */
+struct eng_stats {
+	uint64_t runs, steps, found_runs;
+	uint64_t sometimes;
+};
+
+int eng_init(void);
+const char *eng_error(void);
+int eng_boot(const struct eng_config *config, const struct eng_call *calls, int ncalls);
+void eng_allow(int call, int value);
+void eng_allow_none(void);
+int eng_run(const struct eng_schedule *schedule, struct eng_result *result);
+int eng_search(struct eng_schedule *schedule, int runs, struct eng_result *result,
+	       struct eng_stats *stats);
+int eng_counted(int call, int i, int *value, uint64_t *count);
+void eng_trace(int on);
+const char *eng_trace_text(void);
+uint64_t eng_state_bytes(void);
+uint64_t eng_base(void);
+uint64_t eng_switch_benchmark(uint64_t switches);
+
+#endif

@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Counters, bits and references: one step each, no matter who else runs. */
+#include "engine.h"
+
+long eng_atomic_read(long *counter)
+{
+	HERE();
+	check_access(counter, sizeof(*counter), 0, NULL);
+	eng_yield_point();
+	return *counter;
+}
+
+void eng_atomic_set(long *counter, long value)
+{
+	HERE();
+	check_access(counter, sizeof(*counter), 1, NULL);
+	eng_yield_point();
+	*counter = value;
+}
+
+long eng_atomic_add(long *counter, long n)
+{
+	HERE();
+	check_access(counter, sizeof(*counter), 1, NULL);
+	eng_yield_point();
+	*counter += n;
+	TRACE("atomic_long_add(%ld) = %ld", n, *counter);
+	return *counter;
+}
+
+int eng_bit_set(int bit, unsigned long *word)
+{
+	unsigned long mask = 1UL << (bit % 64), *at = word + bit / 64;
+	int old;
+
+	HERE();
+	check_access(at, sizeof(*at), 1, NULL);
+	eng_yield_point();
+	check_access(at, sizeof(*at), 1, NULL);
+	old = (*at & mask) != 0;
+	*at |= mask;
+	return old;
+}
+
+int eng_bit_clear(int bit, unsigned long *word)
+{
+	unsigned long mask = 1UL << (bit % 64), *at = word + bit / 64;
+	int old;
+
+	HERE();
+	check_access(at, sizeof(*at), 1, NULL);
+	eng_yield_point();
+	check_access(at, sizeof(*at), 1, NULL);
+	old = (*at & mask) != 0;
+	*at &= ~mask;
+	return old;
+}
+
+int eng_bit_test(int bit, const unsigned long *word)
+{
+	const unsigned long *at = word + bit / 64;
+
+	HERE();
+	check_access(at, sizeof(*at), 0, NULL);
+	eng_yield_point();
+	check_access(at, sizeof(*at), 0, NULL);
+	return (*at >> (bit % 64)) & 1;
+}
+
+/* -- refcount_t, with its warnings ---------------------------------------------------------- */
+
+void eng_ref_init(int *count)
+{
+	HERE();
+	check_access(count, sizeof(*count), 1, NULL);
+	*count = 1;
+}
+
+void eng_ref_get(int *count, const char *func)
+{
+	HERE();
+	check_access(count, sizeof(*count), 1, NULL);
+	eng_yield_point();
+	check_access(count, sizeof(*count), 1, NULL);
+	if (*count <= 0)
+		fatal("6-references", func, "refcount_t: addition on 0; use-after-free of %s",
+		      object_name(count));
+	++*count;
+	TRACE("kref_get(%s) = %d", object_name(count), *count);
+}
+
+int eng_ref_get_unless_zero(int *count)
+{
+	HERE();
+	check_access(count, sizeof(*count), 1, NULL);
+	eng_yield_point();
+	check_access(count, sizeof(*count), 1, NULL);
+	if (!*count)
+		return 0;
+	++*count;
+	TRACE("kref_get_unless_zero(%s) = %d", object_name(count), *count);
+	return 1;
+}
+
+int eng_ref_put(int *count, const char *func)
+{
+	HERE();
+	check_access(count, sizeof(*count), 1, NULL);
+	eng_yield_point();
+	check_access(count, sizeof(*count), 1, NULL);
+	if (*count <= 0)
+		fatal("6-references", func, "refcount_t: underflow; use-after-free of %s",
+		      object_name(count));
+	--*count;
+	TRACE("kref_put(%s) = %d", object_name(count), *count);
+	return !*count;
+}
+
+int eng_ref_read(const int *count)
+{
+	HERE();
+	check_access(count, sizeof(*count), 0, NULL);
+	return *count;
+}

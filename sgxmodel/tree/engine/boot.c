@@ -1,0 +1,423 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The machine, its boot, one run, many runs. */
+#include <stdlib.h>
+
+#include "engine.h"
+
+struct eng_tunables eng_tunables;
+
+/* -- what the boot code asks the machine ------------------------------------------------------ */
+
+enum { FEATURE_SGX = 1, FEATURE_SGX_LC, FEATURE_SGX2, FEATURE_OSXSAVE, FEATURE_VMX };
+
+int eng_cpu_feature(int feature)
+{
+	return feature == FEATURE_SGX2 ? keep->config.sgx2 : 1;
+}
+
+void eng_cpuid(unsigned int leaf, unsigned int sub, unsigned int *regs);
+void eng_cpuid(unsigned int leaf, unsigned int sub, unsigned int *regs)
+{
+	u64 pa, size;
+	int node = -1, seen = 0;
+
+	memset(regs, 0, 4 * sizeof(*regs));
+	if (leaf != 0x12)
+		return;
+	if (sub == 0) {
+		regs[0] = 3;		/* SGX1 and SGX2 */
+		regs[1] = 1;
+		return;
+	}
+	if (sub == 1) {
+		regs[0] = regs[2] = ~0U;
+		return;
+	}
+	for (int i = 0; i < keep->config.nodes; i++)
+		if (keep->config.epc[i] && seen++ == (int)sub - 2)
+			node = i;
+	if (node < 0)
+		return;			/* type 0: no more sections */
+	pa = EPC_PHYS + node * EPC_STRIDE;
+	size = (u64)keep->config.epc[node] << 12;
+	regs[0] = 1 | (u32)pa;
+	regs[1] = pa >> 32;
+	regs[2] = 1 | (u32)size;
+	regs[3] = size >> 32;
+}
+
+int eng_next_node(int node, unsigned long mask)
+{
+	for (int i = 1; i <= 64; i++)
+		if (mask >> ((node + i) & 63) & 1)
+			return (node + i) & 63;
+	return 64;
+}
+
+int eng_nr_nodes(void)
+{
+	return keep->config.nodes;
+}
+
+int eng_node_of_current(void)
+{
+	return cur()->node;
+}
+
+int eng_node_of_phys(unsigned long long pa)
+{
+	return (int)((pa - EPC_PHYS) / EPC_STRIDE);
+}
+
+void *eng_memremap(unsigned long long pa, unsigned long size)
+{
+	(void)size;
+	return (void *)(EPC_VIRT + (pa - EPC_PHYS));
+}
+
+/* -- tasks of a scenario ------------------------------------------------------------------------- */
+
+static void count_result(int index, int value)
+{
+	for (int i = 0; i < 8; i++) {
+		if (!keep->count[index][i])
+			keep->counted[index][i] = value;
+		if (keep->counted[index][i] == value) {
+			keep->count[index][i]++;
+			return;
+		}
+	}
+}
+
+static void check_result(struct task *t, int value)
+{
+	int index = t->first_call + t->call;
+	int n = keep->allowed_cnt[index];
+	const char *how = value >= RESULT_SIGBUS ? "kills the process" : "fails";
+
+	keep->result.result[index] = value;
+	count_result(index, value);
+	if (n <= 0 || W.excused)
+		return;
+	for (int i = 0; i < n; i++)
+		if (keep->allowed[index][i] == value)
+			return;
+	/* What follows from a result that overlap alone gives is no news. */
+	W.excused = 1;
+	if (!value || value == -16 || value == -11 || value == -512 || t->exhausted)
+		return;
+	violate("16-benign-race", keep->calls[index].verb == V_TOUCH ||
+		keep->calls[index].verb == V_ACCEPT ? "sgx_vma_fault" : "sgx_ioctl",
+		"a call of %s %s with %d, which no order without overlap gives", t->name, how,
+		value);
+}
+
+static void task_main(struct task *t)
+{
+	for (t->call = 0; t->call < t->calls; t->call++) {
+		int value;
+
+		t->in_call = 1;
+		TRACE("call");
+		value = user_call(t, &keep->calls[t->first_call + t->call]);
+		TRACE("returns %d", value);
+		t->in_call = 0;
+		W.seq_pos++;
+		W.progress_step = W.step;
+		check_result(t, value);
+		eng_yield_point();
+	}
+}
+
+static void end_main(struct task *t)
+{
+	wait_on(WAIT_IDLE, NULL, 0);
+	(void)t;
+	W.quiet++;
+	probe_quiet();
+	W.quiet--;
+	user_close_all();
+	wait_on(WAIT_IDLE, NULL, 0);
+	W.quiet++;
+	probe_end();
+	if (!W.requested)
+		mem_check_leaks();
+	W.quiet--;
+	sched_finish();
+}
+
+static void settle(void)
+{
+	struct task *k = &W.task[W.ksgxd];
+
+	for (int i = 0; i < 1000 && k->wait != WAIT_QUEUE; i++)
+		eng_cond_resched("boot");
+	if (k->wait != WAIT_QUEUE)
+		snprintf(keep->error, sizeof(keep->error), "ksgxd does not come to rest at boot");
+}
+
+static void setup_main(struct task *t)
+{
+	int ret = eng_tree_initcall();
+
+	if (ret) {
+		snprintf(keep->error, sizeof(keep->error), "sgx_init() gives %d", ret);
+		sched_finish();
+	}
+	settle();
+	W.task[W.ksgxd].wait = WAIT_PARKED;
+	mem_mark_baseline();
+	for (t->call = 0; t->call < t->calls && !*keep->error; t->call++) {
+		t->in_call = 1;
+		ret = user_call(t, &keep->calls[t->call]);
+		t->in_call = 0;
+		if (ret)
+			snprintf(keep->error, sizeof(keep->error),
+				 "call %d of the set-up gives %d", t->call, ret);
+	}
+	sched_finish();
+}
+
+static void name_task(int id, const char *name, int first, int calls, int node)
+{
+	struct task *t = &W.task[id];
+
+	t->name = name;
+	t->first_call = first;
+	t->calls = calls;
+	t->node = node;
+}
+
+static void make_tasks(const struct eng_config *c)
+{
+	static const char *const names[ENG_USER_TASKS] = {
+		"task0", "task1", "task2", "task3", "task4", "task5", "task6", "task7", "task8",
+		"task9", "task10", "task11", "task12", "task13", "task14", "task15",
+	};
+	int call = c->setup;
+
+	W.nuser = c->tasks;
+	W.ksgxd = c->tasks;
+	W.worker = c->tasks + 1;
+	W.end = c->tasks + 2;
+	W.setup = c->tasks + 3;
+	W.ntask = c->tasks + 4;
+	for (int i = 0; i < c->tasks; i++) {
+		name_task(i, names[i], call, c->calls[i], c->node[i]);
+		call += c->calls[i];
+	}
+	name_task(W.ksgxd, "ksgxd", 0, 0, 0);
+	name_task(W.worker, "kworker", 0, 0, 0);
+	name_task(W.end, "end", 0, 0, 0);
+	name_task(W.setup, "setup", 0, c->setup, 0);
+	task_prepare(&W.task[W.worker], worker_main);
+	task_prepare(&W.task[W.setup], setup_main);
+}
+
+/* After the set-up: the scenario's tasks are ready to start, ksgxd if it has one. */
+static void open_stage(const struct eng_config *c)
+{
+	struct task *k = &W.task[W.ksgxd];
+
+	for (int i = 0; i < c->tasks; i++)
+		task_prepare(&W.task[i], task_main);
+	task_prepare(&W.task[W.end], end_main);
+	W.task[W.end].wait = WAIT_NONE;
+	W.task[W.setup].wait = WAIT_PARKED;
+	if (c->ksgxd) {
+		struct eng_waitq *queue = k->wait_obj;
+
+		k->wait = queue->waiters >> W.ksgxd & 1 ? WAIT_QUEUE : WAIT_NONE;
+	}
+	memcpy(W.fail, c->fail, sizeof(W.fail));
+	W.step = 0;
+	W.limit = 40000;
+	W.ended = W.requested = W.excused = 0;
+	W.seq_pos = 0;
+	keep->result.nfound = 0;
+}
+
+/* -- for Python --------------------------------------------------------------------------------- */
+
+int eng_init(void)
+{
+	keep = calloc(1, sizeof(*keep));
+	mem_init();
+	return state_init();
+}
+
+static void begin_result(void)
+{
+	struct eng_result *r = &keep->result;
+
+	r->nfound = r->nswitch = r->nchoice = r->ended = 0;
+	r->steps = r->preemptions = 0;
+	r->hash = 0xcbf29ce484222325ULL;
+	for (int i = 0; i < keep->ncalls; i++)
+		r->result[i] = RESULT_NONE;
+}
+
+int eng_boot(const struct eng_config *config, const struct eng_call *calls, int ncalls)
+{
+	state_pristine();
+	keep->config = *config;
+	keep->ncalls = ncalls;
+	memcpy(keep->calls, calls, ncalls * sizeof(*calls));
+	memset(keep->allowed_cnt, 0, sizeof(keep->allowed_cnt));
+	memset(keep->count, 0, sizeof(keep->count));
+	memset(&keep->schedule, 0, offsetof(struct eng_schedule, switches));
+	keep->error[0] = 0;
+	begin_result();
+	eng_tunables = (struct eng_tunables){
+		config->scan, config->low, config->high, config->va_slots,
+	};
+	sched_init();
+	mm_boot();
+	make_tasks(config);
+	W.limit = 1000000;
+	W.next_at = ~0U;
+	sched_run(W.setup);
+	if (!*keep->error && keep->result.nfound)
+		snprintf(keep->error, sizeof(keep->error), "in the set-up: %s: %s",
+			 keep->result.found[0].id, keep->result.found[0].title);
+	if (*keep->error)
+		return -1;
+	open_stage(config);
+	state_save();
+	return 0;
+}
+
+int eng_counted(int call, int i, int *value, uint64_t *count)
+{
+	if (i >= 8 || !keep->count[call][i])
+		return 0;
+	*value = keep->counted[call][i];
+	*count = keep->count[call][i];
+	return 1;
+}
+
+void eng_allow(int call, int value)
+{
+	int n = keep->allowed_cnt[call];
+
+	for (int i = 0; i < n; i++)
+		if (keep->allowed[call][i] == value)
+			return;
+	if (n >= 0 && n < 8)
+		keep->allowed[call][keep->allowed_cnt[call]++] = value;
+}
+
+/* A call that cannot be judged: some order does not end without help. */
+void eng_allow_none(void)
+{
+	memset(keep->allowed_cnt, 0, sizeof(keep->allowed_cnt));
+}
+
+static void run(void)
+{
+	int first;
+
+	state_restore();
+	begin_result();
+	first = sched_start();
+	sched_run(first);
+	keep->result.ended = W.ended;
+	keep->result.steps = W.step;
+	keep->total_runs++;
+	keep->total_steps += W.step;
+	for (int i = 0; i < keep->ncalls; i++)
+		keep->result.hash = (keep->result.hash ^ (u32)keep->result.result[i]) *
+				    0x100000001b3ULL;
+}
+
+static void take_schedule(const struct eng_schedule *s)
+{
+	memcpy(&keep->schedule, s, offsetof(struct eng_schedule, switches));
+	memcpy(keep->schedule.switches, s->switches, s->nswitch * sizeof(s->switches[0]));
+	memcpy(keep->schedule.choices, s->choices, s->nchoice * sizeof(s->choices[0]));
+	memcpy(keep->schedule.order, s->order, s->norder * sizeof(s->order[0]));
+}
+
+static void give_result(struct eng_result *to)
+{
+	const struct eng_result *r = &keep->result;
+
+	memcpy(to, r, offsetof(struct eng_result, found));
+	memcpy(to->found, r->found, r->nfound * sizeof(r->found[0]));
+	memcpy(to->switches, r->switches, r->nswitch * sizeof(r->switches[0]));
+	memcpy(to->choices, r->choices, r->nchoice * sizeof(r->choices[0]));
+	memcpy(to->result, r->result, keep->ncalls * sizeof(r->result[0]));
+}
+
+int eng_run(const struct eng_schedule *schedule, struct eng_result *result)
+{
+	take_schedule(schedule);
+	run();
+	give_result(result);
+	return keep->result.nfound;
+}
+
+/*
+ * Runs with seeds that follow each other, up to the first that finds something:
+ * its result is given, its number (from 1) returned; 0 if none did.
+ */
+int eng_search(struct eng_schedule *schedule, int runs, struct eng_result *result,
+	       struct eng_stats *stats)
+{
+	u64 steps = keep->total_steps;
+	int found = 0;
+
+	take_schedule(schedule);
+	for (int i = 0; i < runs && !found; i++) {
+		run();
+		keep->schedule.seed += 0x632be59bd9b4e019ULL;
+		stats->runs++;
+		if (keep->result.nfound)
+			found = i + 1;
+	}
+	stats->steps += keep->total_steps - steps;
+	stats->sometimes |= keep->sometimes;
+	schedule->seed = keep->schedule.seed;
+	if (found)
+		give_result(result);
+	return found;
+}
+
+/* -- for the code that is compiled with the driver -------------------------------------------------- */
+
+int eng_scan(void);
+int eng_low(void);
+int eng_high(void);
+int eng_va_slots(void);
+int eng_size(int encl);
+int eng_requested(void);
+
+int eng_scan(void)
+{
+	return eng_tunables.scan;
+}
+
+int eng_low(void)
+{
+	return eng_tunables.low;
+}
+
+int eng_high(void)
+{
+	return eng_tunables.high;
+}
+
+int eng_va_slots(void)
+{
+	return eng_tunables.va_slots;
+}
+
+int eng_size(int encl)
+{
+	return keep->config.size[encl];
+}
+
+int eng_requested(void)
+{
+	return W.requested;
+}

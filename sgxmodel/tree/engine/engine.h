@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The engine's own side.
+ *
+ * Two kinds of memory.  All that a run changes lives in this library's writable
+ * segment, in the heap arena or on task stacks: state.c copies these after the
+ * set-up and back before each run.  What outlives a run (the schedule, what was
+ * found, the trace) hangs off `keep`, which is outside of the three.
+ */
+#ifndef ENGINE_H
+#define ENGINE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "api.h"
+#include "objects.h"
+
+typedef uint64_t u64;
+typedef uint32_t u32;
+typedef uint16_t u16;
+typedef uint8_t u8;
+
+#define STACK_BYTES 16384
+#define HEAP_BYTES (1 << 20)
+#define HELD_MAX 12
+#define FRAMES 48
+
+/* -- tasks (sched.c) --------------------------------------------------------------------- */
+
+enum wait_kind {
+	WAIT_NONE,	/* can run */
+	WAIT_LOCK,	/* obj: struct eng_lock, to be free */
+	WAIT_READ,	/* obj: rwsem, no writer holds or wants it */
+	WAIT_WRITE,	/* obj: rwsem, nobody holds it */
+	WAIT_SRCU,	/* obj: struct eng_srcu, readers of `mask` gone */
+	WAIT_QUEUE,	/* obj: struct eng_waitq, until woken */
+	WAIT_WORK,	/* the worker, until there is work */
+	WAIT_IDLE,	/* the last task, until all others are done or asleep */
+	WAIT_DONE,	/* finished */
+	WAIT_PARKED,	/* not part of this scenario, or not yet */
+};
+
+struct held {
+	struct eng_lock *lock;
+	int shared;
+};
+
+struct task {
+	struct task_struct pub;		/* what the driver sees; first */
+	const char *name;
+	int id;
+	const char *op;			/* the engine's function of its latest step */
+	void *sp;
+	u8 *stack;
+	void (*main)(struct task *task);
+	enum wait_kind wait;
+	void *wait_obj;
+	u32 wait_mask;
+	int preempt;			/* spinlocks held and preempt_disable() */
+	int held_cnt;
+	struct held held[HELD_MAX];
+	int node;
+	int signal;
+	int yields;			/* waits for the others' next move: a retry */
+	int retries;
+	int exhausted;			/* an allocation of its present call was refused */
+	int call;			/* index of the present call */
+	int in_call;
+	int calls;
+	int first_call;			/* into keep->calls */
+	int srcu_depth;
+	struct file *fput_later;	/* task work: runs when the call returns */
+	/* its CPU */
+	struct mm_struct *mm;
+	int inside;			/* enclave id whose thread runs here, or 0 */
+	u32 entry_epoch;
+	int tlb_page, tlb_frame, tlb_mm;
+	int priority;
+	int depth;			/* shadow call stack: pc inside each function */
+	const void *frame[FRAMES];
+	const void *line[FRAMES];	/* where in it, as of its last access or call */
+};
+
+struct work {
+	int kind;
+	void *obj;
+	u32 mask;
+};
+
+enum { WORK_MMPUT, WORK_NOTIFIER_FREE, WORK_FPUT };
+
+/* What a run changes, as far as the engine itself goes. */
+struct world {
+	struct task task[ENG_TASKS];
+	int ntask, nuser;		/* scenario tasks come first, then ksgxd, worker, end, setup */
+	int ksgxd, worker, end, setup;
+	int current;
+	int running;			/* inside a run: yields count */
+	int quiet;			/* engine code that touches driver data: no yields */
+	int aborted;
+	u32 step, next_at;
+	u32 limit;
+	int dirty;			/* something became enabled: PCT looks again */
+	int switch_pos, choice_pos;
+	u32 preemptions;
+	struct work work[32];
+	int work_head, work_tail, worker_busy;
+	int seq_pos;			/* sequential mode: next call in the order */
+	int fail[ENG_FAILS];
+	int requested;			/* a failure on request happened in this run */
+	int excused;
+	u64 rng;
+	int ended;
+	u32 progress_step;
+};
+
+extern struct world W;
+
+/* What outlives runs. */
+struct keep {
+	/* schedule and result are large: only what is used of them is copied */
+	struct eng_config config;
+	struct eng_call calls[ENG_CALLS];
+	int ncalls;
+	struct eng_schedule schedule;
+	struct eng_result result;
+	int allowed_cnt[ENG_CALLS];
+	int allowed[ENG_CALLS][8];
+	int counted[ENG_CALLS][8];	/* results of each call, and how often */
+	u64 count[ENG_CALLS][8];
+	char error[400];
+	int trace_on;
+	char *trace;
+	size_t trace_len, trace_cap;
+	void *main_sp;
+	u32 pct_change[16];
+	int pct_prio[ENG_TASKS];
+	u64 total_steps, total_runs;
+	u64 sometimes;
+	u64 state_bytes;
+};
+
+extern struct keep *keep;
+
+static inline struct task *cur(void)
+{
+	return &W.task[W.current];
+}
+
+/* Called first by what the driver calls: where in the driver that is, for the trace. */
+#define HERE() do {							\
+	struct task *_t = cur();					\
+	if (_t->depth > 0 && _t->depth <= FRAMES)			\
+		_t->line[_t->depth - 1] = __builtin_return_address(0);	\
+	} while (0)
+
+/* Which kind of point a task can be preempted at: the engine's function, for the trace. */
+void yield_at(const char *what);
+#define eng_yield_point() yield_at(__func__)
+
+void sched_init(void);
+void task_prepare(struct task *task, void (*main)(struct task *));
+void sched_run(int first);
+void sched_abort(void) __attribute__((noreturn));
+void sched_retry(void);
+void wait_on(enum wait_kind kind, void *obj, u32 mask);
+int sched_choice(int alternatives);
+int fail_on_request(int what);
+int sched_start(void);
+void sched_finish(void) __attribute__((noreturn));
+void lock_take(struct eng_lock *lock, const char *func);
+void lock_drop(struct eng_lock *lock, const char *func);
+u64 rng_next(u64 *state);
+
+/* -- findings (report.c) ---------------------------------------------------------------- */
+
+void violate(const char *id, const char *func, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+void fatal(const char *id, const char *func, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4), noreturn));
+void trace_event(const void *pc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+#define TRACE(...) do { if (keep->trace_on) trace_event(NULL, __VA_ARGS__); } while (0)
+void sometimes(int what);
+const char *driver_function(void);
+
+/* -- memory (mem.c, state.c) ------------------------------------------------------------ */
+
+extern u8 *heap_base;
+extern u8 *stack_base;
+void mem_init(void);
+void check_access(const void *addr, size_t size, int write, const void *pc);
+void mem_mark_baseline(void);
+void mem_check_leaks(void);
+const char *object_name(const void *addr);
+void *engine_alloc(size_t size, const char *what);
+void engine_free(void *ptr);
+int state_init(void);
+void state_pristine(void);
+void state_save(void);
+void state_restore(void);
+int in_state(const void *addr, size_t size);
+extern size_t heap_used;
+
+/* -- around the driver ------------------------------------------------------------------- */
+
+void race_access(const void *addr, int size, int write, int plain, const void *pc);
+void mm_boot(void);
+struct mm_struct *process_mm(int encl);
+int user_call(struct task *task, const struct eng_call *call);
+void user_close_all(void);
+void queue_work(int kind, void *obj, u32 mask);
+void worker_main(struct task *task);
+void run_task_work(struct task *task);
+void file_release(struct file *file);
+struct file *file_new(int encl);
+void shmem_release(struct file *file);
+void notifier_free_work(struct eng_notifier *mn);
+void tlb_flush(struct task *task);
+void srcu_wait_mask(struct eng_srcu *srcu, u32 mask);
+
+struct frame {
+	u8 valid, type, pending, modified, pr, perms, blocked, changed, initialized;
+	u16 secs;			/* frame number of its SECS */
+	u16 children;
+	u32 eid, epoch, blocked_epoch, changed_epoch;
+	u64 linaddr, base, size, attributes, data;
+	u32 version[ENG_VA_SLOTS];
+};
+
+extern struct frame epcm[ENG_FRAMES];
+enum { PT_SECS, PT_TCS, PT_REG, PT_VA, PT_TRIM };
+int frame_at(const void *addr);
+int hw_translate(struct task *task, struct mm_struct *mm, int page);
+int hw_accept(struct task *task, struct mm_struct *mm, int page);
+int hw_touch(struct task *task, struct mm_struct *mm, int page);
+extern u64 expected_data[ENG_ENCLAVES][64];
+
+/* -- the driver under test (unity) -------------------------------------------------------- */
+
+int eng_tree_initcall(void);
+int tree_open(struct file *file);
+int tree_release(struct file *file);
+int tree_mmap(struct file *file, struct vm_area_struct *vma);
+int tree_fault(struct vm_area_struct *vma, unsigned long addr);
+long tree_ioctl(struct file *file, int verb, int encl, int arg, int type);
+int tree_memory_failure(unsigned long pfn);
+void tree_reclaim(void);
+void tree_direct(void);
+void probe_pages(void);
+void probe_encl(void *private_data);
+void probe_quiet(void);
+void probe_end(void);
+int probe_encl_ready(void *private_data, int page);
+const char *probe_name(const void *addr, const char *what, size_t offset);
+
+#endif

@@ -1,0 +1,626 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The EPCM and the ENCLS leaves, from the pseudo-code of the SDM (volume 3D).
+ *
+ * 0, an error code, or FAULT(vector).  A leaf is a step of its own.  What a page
+ * holds is one number; EWB seals it with its identity, its flags and a version
+ * in a VA slot, and ELDU tests the seal, so that losing or mixing up the data
+ * of two pages shows.
+ */
+#include "engine.h"
+
+#define FAULT(vector) (0x40000000 | (vector))
+#define PF FAULT(14)
+#define GP FAULT(13)
+
+enum {
+	INVALID_SIGNATURE = 8, MAC_COMPARE_FAIL = 9, NOT_TRACKED = 11, VA_SLOT_OCCUPIED = 12,
+	CHILD_PRESENT = 13, ENCLAVE_ACT = 14, ENTRYEPOCH_LOCKED = 15, PREV_TRK_INCMPL = 17,
+	PG_IS_SECS = 18, PAGE_ATTRIBUTES_MISMATCH = 19, PAGE_NOT_MODIFIABLE = 20,
+	PAGE_NOT_BLOCKED = 10, BLKSTATE = 3, PG_INVLD = 6, NOTBLOCKABLE = 30,
+};
+
+struct frame epcm[ENG_FRAMES];
+u64 expected_data[ENG_ENCLAVES][64];
+static u32 last_eid, last_version;
+
+static int first_frame(int node)
+{
+	int n = 0;
+
+	for (int i = 0; i < node; i++)
+		n += keep->config.epc[i];
+	return n;
+}
+
+/* The frame behind an address of the EPC, or -1. */
+int frame_at(const void *addr)
+{
+	u64 offset = (u64)(uintptr_t)addr - EPC_VIRT;
+	u64 node = offset / EPC_STRIDE, page = offset % EPC_STRIDE >> 12;
+
+	if ((u64)(uintptr_t)addr < EPC_VIRT || node >= (u64)keep->config.nodes ||
+	    page >= (u64)keep->config.epc[node])
+		return -1;
+	return first_frame(node) + page;
+}
+
+static struct frame *at(const void *addr)
+{
+	int n = frame_at(addr);
+
+	return n < 0 ? NULL : &epcm[n];
+}
+
+static int number(const struct frame *p)
+{
+	return (int)(p - epcm);
+}
+
+static int is_child(const struct frame *p)
+{
+	return p->type == PT_REG || p->type == PT_TCS || p->type == PT_TRIM;
+}
+
+static int is_secs(const struct frame *p)
+{
+	return p && p->valid && p->type == PT_SECS;
+}
+
+static struct frame *secs_of(const struct frame *p)
+{
+	return &epcm[p->secs];
+}
+
+/* Whether a CPU is inside that entered in this epoch or before. */
+static int threads_inside(const struct frame *secs, u32 epoch)
+{
+	for (int i = 0; i < W.ntask; i++)
+		if (W.task[i].inside == (int)secs->eid && W.task[i].entry_epoch <= epoch)
+			return 1;
+	return 0;
+}
+
+static int is_tracked(const struct frame *p, u32 epoch)
+{
+	const struct frame *secs = secs_of(p);
+
+	return secs->epoch > epoch && !threads_inside(secs, epoch);
+}
+
+static int traced(const char *leaf, const struct frame *p, int ret)
+{
+	if (keep->trace_on)
+		trace_event(NULL, "%s(EPC page %d) = %s%d", leaf, p ? number(p) : -1,
+			    ret & 0x40000000 ? "#" : "", ret & ~0x40000000);
+	return ret;
+}
+
+static void begin(void)
+{
+	eng_yield_point();
+}
+
+int hw_ecreate(const struct eng_secs *template, void *addr)
+{
+	struct frame *p = at(addr);
+
+	HERE();
+	begin();
+	if (fail_on_request(FAIL_ECREATE))
+		return traced("ECREATE", p, GP);
+	if (!p || p->valid)
+		return traced("ECREATE", p, PF);
+	if (template->size & (template->size - 1) || template->base & (template->size - 1))
+		return traced("ECREATE", p, GP);
+	memset(p, 0, sizeof(*p));
+	p->valid = 1;
+	p->type = PT_SECS;
+	p->eid = ++last_eid;
+	p->base = template->base;
+	p->size = template->size;
+	p->attributes = template->attributes;
+	p->epoch = 1;
+	return traced("ECREATE", p, 0);
+}
+
+static void new_child(struct frame *p, struct frame *secs, u64 linaddr, int type)
+{
+	memset(p, 0, sizeof(*p));
+	p->valid = 1;
+	p->type = type;
+	p->secs = number(secs);
+	p->linaddr = linaddr;
+	secs->children++;
+}
+
+static int in_range(const struct frame *secs, u64 linaddr)
+{
+	return linaddr >= secs->base && linaddr < secs->base + secs->size;
+}
+
+int hw_eadd(void *secs_addr, u64 linaddr, u64 flags, const void *contents, void *addr)
+{
+	struct frame *p = at(addr), *secs = at(secs_addr);
+	int type = flags >> 8 & 0xff;
+
+	HERE();
+	begin();
+	if (fail_on_request(FAIL_EADD))
+		return traced("EADD", p, PF);
+	if (!p || p->valid || !is_secs(secs))
+		return traced("EADD", p, PF);
+	if (secs->initialized || !in_range(secs, linaddr) || (type != PT_REG && type != PT_TCS))
+		return traced("EADD", p, GP);
+	new_child(p, secs, linaddr, type);
+	p->perms = type == PT_TCS ? 0 : flags & 7;
+	p->data = *(const u64 *)contents;
+	return traced("EADD", p, 0);
+}
+
+int hw_eextend(void *secs_addr, void *addr)
+{
+	struct frame *p = at((void *)((uintptr_t)addr & ~4095UL)), *secs = at(secs_addr);
+
+	HERE();
+	begin();
+	if (!p || !p->valid || (p->type != PT_REG && p->type != PT_TCS))
+		return PF;
+	return secs_of(p) != secs || secs->initialized ? GP : 0;
+}
+
+int hw_einit(void *secs_addr)
+{
+	struct frame *secs = at(secs_addr);
+
+	HERE();
+	begin();
+	if (fail_on_request(FAIL_EINIT))
+		return traced("EINIT", secs, INVALID_SIGNATURE);
+	if (!is_secs(secs))
+		return traced("EINIT", secs, PF);
+	if (secs->initialized)
+		return traced("EINIT", secs, GP);
+	secs->initialized = 1;
+	return traced("EINIT", secs, 0);
+}
+
+int hw_eremove(void *addr)
+{
+	struct frame *p = at(addr);
+
+	HERE();
+	begin();
+	if (p && p->valid && fail_on_request(FAIL_EREMOVE))
+		return traced("EREMOVE", p, GP);
+	if (!p)
+		return traced("EREMOVE", p, PF);
+	if (!p->valid)
+		return traced("EREMOVE", p, 0);
+	if (p->type == PT_SECS && p->children)
+		return traced("EREMOVE", p, CHILD_PRESENT);
+	/* An accepted TRIM page goes while threads are inside. */
+	if (is_child(p) && !(p->type == PT_TRIM && !p->modified) &&
+	    threads_inside(secs_of(p), ~0U))
+		return traced("EREMOVE", p, ENCLAVE_ACT);
+	if (is_child(p))
+		secs_of(p)->children--;
+	memset(p, 0, sizeof(*p));
+	return traced("EREMOVE", p, 0);
+}
+
+int hw_epa(void *addr)
+{
+	struct frame *p = at(addr);
+
+	HERE();
+	begin();
+	if (fail_on_request(FAIL_EPA))
+		return traced("EPA", p, PF);
+	if (!p || p->valid)
+		return traced("EPA", p, PF);
+	memset(p, 0, sizeof(*p));
+	p->valid = 1;
+	p->type = PT_VA;
+	return traced("EPA", p, 0);
+}
+
+int hw_eblock(void *addr)
+{
+	struct frame *p = at(addr);
+
+	HERE();
+	begin();
+	if (!p)
+		return traced("EBLOCK", p, PF);
+	if (!p->valid)
+		return traced("EBLOCK", p, PG_INVLD);
+	if (!is_child(p))
+		return traced("EBLOCK", p, p->type == PT_SECS ? PG_IS_SECS : NOTBLOCKABLE);
+	if (p->blocked)
+		return traced("EBLOCK", p, BLKSTATE);
+	p->blocked = 1;
+	p->blocked_epoch = secs_of(p)->epoch;
+	return traced("EBLOCK", p, 0);
+}
+
+int hw_etrack(void *addr)
+{
+	struct frame *secs = at(addr);
+
+	HERE();
+	begin();
+	if (!is_secs(secs))
+		return traced("ETRACK", secs, PF);
+	if (threads_inside(secs, secs->epoch - 1))
+		return traced("ETRACK", secs, PREV_TRK_INCMPL);
+	secs->epoch++;
+	return traced("ETRACK", secs, 0);
+}
+
+/* -- EWB and ELDU: what is sealed --------------------------------------------------------- */
+
+struct sealed {
+	u64 type, eid, linaddr, flags, data, base, size, attributes, epoch;
+};
+
+/* Offsets in a PCMD: the SECINFO's flags, the enclave's id, the MAC. */
+#define PCMD_FLAGS 0
+#define PCMD_ENCLAVE 64
+#define PCMD_MAC 112
+#define PCMD_BYTES 128
+
+static u64 mac(const struct sealed *s, u32 version)
+{
+	const u64 *w = (const u64 *)s;
+	u64 h = version * 0x9e3779b97f4a7c15ULL + 1;
+
+	for (size_t i = 0; i < sizeof(*s) / 8; i++) {
+		h = (h ^ w[i]) * 0xff51afd7ed558ccdULL;
+		h ^= h >> 33;
+	}
+	return h | 1;
+}
+
+static void seal(const struct frame *p, struct sealed *s)
+{
+	memset(s, 0, sizeof(*s));
+	s->type = p->type;
+	s->flags = p->perms | p->pending << 3 | p->modified << 4 | p->pr << 5 |
+		   p->initialized << 6;
+	s->data = p->data;
+	if (p->type == PT_SECS) {
+		s->eid = p->eid;
+		s->base = p->base;
+		s->size = p->size;
+		s->attributes = p->attributes;
+		s->epoch = p->epoch;
+	} else {
+		s->eid = secs_of(p)->eid;
+		s->linaddr = p->linaddr;
+	}
+}
+
+static u32 *slot_at(const void *va_slot)
+{
+	uintptr_t addr = (uintptr_t)va_slot;
+	struct frame *va = at((void *)(addr & ~4095UL));
+	unsigned slot = (addr & 4095) / 8;
+
+	if (!va || !va->valid || va->type != PT_VA)
+		return NULL;
+	return slot < ENG_VA_SLOTS && slot < (unsigned)keep->config.va_slots ?
+	       &va->version[slot] : NULL;
+}
+
+int hw_ewb(void *addr, void *contents, void *pcmd, void *va_slot)
+{
+	struct frame *p = at(addr);
+	struct sealed s;
+	u32 *slot;
+
+	HERE();
+	begin();
+	slot = slot_at(va_slot);
+	if (!p || !p->valid || !slot)
+		return traced("EWB", p, PF);
+	if (p->type == PT_VA)
+		return traced("EWB", p, GP);
+	if (p->type == PT_SECS && p->children)
+		return traced("EWB", p, CHILD_PRESENT);
+	if (is_child(p) && !p->blocked)
+		return traced("EWB", p, PAGE_NOT_BLOCKED);
+	if (is_child(p) && !is_tracked(p, p->blocked_epoch))
+		return traced("EWB", p, NOT_TRACKED);
+	if (*slot)
+		return traced("EWB", p, VA_SLOT_OCCUPIED);
+	check_access(contents, sizeof(s), 1, NULL);
+	check_access(pcmd, PCMD_BYTES, 1, NULL);
+	*slot = ++last_version;
+	seal(p, &s);
+	memcpy(contents, &s, sizeof(s));
+	memset(pcmd, 0, PCMD_BYTES);
+	*(u64 *)((u8 *)pcmd + PCMD_FLAGS) = s.flags | s.type << 8;
+	*(u64 *)((u8 *)pcmd + PCMD_ENCLAVE) = s.eid;
+	*(u64 *)((u8 *)pcmd + PCMD_MAC) = mac(&s, *slot);
+	if (is_child(p))
+		secs_of(p)->children--;
+	memset(p, 0, sizeof(*p));
+	W.progress_step = W.step;
+	return traced("EWB", p, 0);
+}
+
+int hw_eldu(void *addr, void *secs_addr, u64 linaddr, const void *contents, const void *pcmd,
+	    void *va_slot)
+{
+	struct frame *p = at(addr), *secs = secs_addr ? at(secs_addr) : NULL;
+	struct sealed s;
+	u32 *slot;
+
+	HERE();
+	begin();
+	slot = slot_at(va_slot);
+	if (!p || p->valid || !slot || (secs_addr && !is_secs(secs)))
+		return traced("ELDU", p, PF);
+	check_access(contents, sizeof(s), 0, NULL);
+	check_access(pcmd, PCMD_BYTES, 0, NULL);
+	memcpy(&s, contents, sizeof(s));
+	if (!*(const u64 *)((const u8 *)pcmd + PCMD_ENCLAVE) || (s.type == PT_SECS) == !!secs)
+		return traced("ELDU", p, GP);
+	if (secs && *(const u64 *)((const u8 *)pcmd + PCMD_ENCLAVE) != secs->eid)
+		return traced("ELDU", p, GP);
+	if (*(const u64 *)((const u8 *)pcmd + PCMD_MAC) != mac(&s, *slot) ||
+	    (secs && s.linaddr != linaddr))
+		return traced("ELDU", p, MAC_COMPARE_FAIL);
+	if (secs) {
+		new_child(p, secs, linaddr, s.type);
+	} else {
+		memset(p, 0, sizeof(*p));
+		p->valid = 1;
+		p->type = PT_SECS;
+		p->eid = s.eid;
+		p->base = s.base;
+		p->size = s.size;
+		p->attributes = s.attributes;
+		p->epoch = s.epoch;
+	}
+	p->perms = s.flags & 7;
+	p->pending = s.flags >> 3 & 1;
+	p->modified = s.flags >> 4 & 1;
+	p->pr = s.flags >> 5 & 1;
+	p->initialized = s.flags >> 6 & 1;
+	p->data = s.data;
+	*slot = 0;
+	return traced("ELDU", p, 0);
+}
+
+/* -- SGX2 --------------------------------------------------------------------------------- */
+
+int hw_eaug(void *secs_addr, u64 linaddr, void *addr)
+{
+	struct frame *p = at(addr), *secs = at(secs_addr);
+
+	HERE();
+	begin();
+	if (fail_on_request(FAIL_EAUG))
+		return traced("EAUG", p, GP);
+	if (!p || p->valid || !is_secs(secs))
+		return traced("EAUG", p, PF);
+	if (!secs->initialized || !in_range(secs, linaddr))
+		return traced("EAUG", p, GP);
+	new_child(p, secs, linaddr, PT_REG);
+	p->perms = 3;
+	p->pending = 1;
+	return traced("EAUG", p, 0);
+}
+
+int hw_emodpr(u64 flags, void *addr)
+{
+	struct frame *p = at(addr);
+
+	HERE();
+	begin();
+	if (!p || !p->valid)
+		return traced("EMODPR", p, PF);
+	if (p->pending || p->modified)
+		return traced("EMODPR", p, PAGE_NOT_MODIFIABLE);
+	if (p->type != PT_REG)
+		return traced("EMODPR", p, PF);
+	if (!secs_of(p)->initialized)
+		return traced("EMODPR", p, GP);
+	p->perms &= flags & 7;
+	p->pr = 1;
+	p->changed = 1;
+	p->changed_epoch = secs_of(p)->epoch;
+	return traced("EMODPR", p, 0);
+}
+
+int hw_emodt(u64 flags, void *addr)
+{
+	struct frame *p = at(addr);
+	int type = flags >> 8 & 0xff;
+
+	HERE();
+	begin();
+	if (fail_on_request(FAIL_EMODT))
+		return traced("EMODT", p, PAGE_NOT_MODIFIABLE);
+	if (!p || !p->valid)
+		return traced("EMODT", p, PF);
+	if (p->pending || p->modified)
+		return traced("EMODT", p, PAGE_NOT_MODIFIABLE);
+	if (!((p->type == PT_REG && (type == PT_TCS || type == PT_TRIM)) ||
+	      (p->type == PT_TCS && type == PT_TRIM)))
+		return traced("EMODT", p, PF);
+	if (!secs_of(p)->initialized)
+		return traced("EMODT", p, GP);
+	p->type = type;
+	p->modified = 1;
+	p->changed = 1;
+	p->changed_epoch = secs_of(p)->epoch;
+	p->perms = 0;
+	p->pr = 0;
+	return traced("EMODT", p, 0);
+}
+
+int hw_edbgrd(void *addr, unsigned long *data)
+{
+	struct frame *p = at((void *)((uintptr_t)addr & ~4095UL));
+
+	HERE();
+	begin();
+	if (!p || !p->valid)
+		return PF;
+	if (!is_child(p) || !(secs_of(p)->attributes & 2))
+		return GP;
+	*data = p->data;
+	return 0;
+}
+
+int hw_edbgwr(void *addr, unsigned long data)
+{
+	struct frame *p = at((void *)((uintptr_t)addr & ~4095UL));
+
+	HERE();
+	begin();
+	if (!p || !p->valid)
+		return PF;
+	if (!is_child(p) || !(secs_of(p)->attributes & 2))
+		return GP;
+	p->data = data;
+	return 0;
+}
+
+/* -- the user's side: a CPU inside an enclave --------------------------------------------------- */
+
+void tlb_flush(struct task *task)
+{
+	task->inside = 0;		/* the interrupt is an asynchronous exit */
+	task->entry_epoch = 0;
+	task->tlb_page = -1;
+	task->tlb_mm = 0;
+}
+
+void eng_ipi(unsigned long mask)
+{
+	HERE();
+	eng_yield_point();
+	for (int i = 0; i < W.ntask; i++)
+		if (mask >> i & 1)
+			tlb_flush(&W.task[i]);
+	TRACE("IPI to CPUs %lx", mask);
+	eng_yield_point();
+}
+
+/*
+ * The frame behind an address; -1: not present (#PF); -2: a PTE that the CPU
+ * refuses, which kills the process: the kernel must never leave one behind.
+ */
+int hw_translate(struct task *task, struct mm_struct *mm, int page)
+{
+	u64 linaddr = ((u64)(mm->encl + 1) << 32) + ((u64)page << 12);
+	struct frame *p;
+	int n;
+
+	/* What the TLB has is used as it is, whatever became of the page. */
+	if (task->tlb_mm == mm->encl + 1 && task->tlb_page == page) {
+		p = &epcm[task->tlb_frame];
+		if (!p->valid || !is_child(p) || p->linaddr != linaddr)
+			violate("13-mappings", "", "a CPU inside the enclave uses a stale TLB "
+				"entry for page %d", page);
+		return task->tlb_frame;
+	}
+	if (!mm->pte[page])
+		return -1;
+	n = (int)(mm->pte[page] >> 12) - 1;
+	p = &epcm[n];
+	if (!p->valid || !is_child(p) || p->linaddr != linaddr || p->blocked)
+		return -2 - n;
+	mm->pte[page] |= 2;
+	return n;
+}
+
+static void enter(struct task *task, struct mm_struct *mm, int page, int n)
+{
+	struct frame *secs = secs_of(&epcm[n]);
+
+	if (task->inside != (int)secs->eid) {
+		task->inside = secs->eid;
+		task->entry_epoch = secs->epoch;
+	}
+	task->tlb_mm = mm->encl + 1;
+	task->tlb_page = page;
+	task->tlb_frame = n;
+}
+
+static int refused(struct task *task, int page, int n)
+{
+	struct frame *p = &epcm[-2 - n];
+
+	tlb_flush(task);
+	violate("13-mappings", "sgx_vma_fault", "the PTE of page %d maps EPC page %d, which is %s",
+		page, -2 - n, p->blocked && p->valid ? "blocked" : "not this page any more");
+	return RESULT_SIGSEGV;
+}
+
+/* A write. 0; -1: fault first; else what the process dies of. */
+int hw_touch(struct task *task, struct mm_struct *mm, int page)
+{
+	int n = hw_translate(task, mm, page);
+	struct frame *p;
+
+	if (n == -1) {
+		tlb_flush(task);
+		return -1;
+	}
+	if (n < -1)
+		return refused(task, page, n);
+	p = &epcm[n];
+	if (p->pending || p->modified || p->type != PT_REG) {
+		tlb_flush(task);
+		return RESULT_SIGSEGV;
+	}
+	enter(task, mm, page, n);
+	if (p->data != expected_data[mm->encl][page])
+		violate("8-evicted", "sgx_vma_fault", "data of page %d is lost", page);
+	p->data = ++expected_data[mm->encl][page];
+	TRACE("writes to page %d (EPC page %d)", page, n);
+	return 0;
+}
+
+int hw_accept(struct task *task, struct mm_struct *mm, int page)
+{
+	int n = hw_translate(task, mm, page);
+	struct frame *p;
+
+	if (n == -1) {
+		tlb_flush(task);
+		return -1;
+	}
+	if (n < -1)
+		return refused(task, page, n);
+	p = &epcm[n];
+	enter(task, mm, page, n);
+	if (!p->pending && !p->modified && !p->pr)
+		return 0;		/* accepted already: PAGE_ATTRIBUTES_MISMATCH */
+	if (p->changed && !is_tracked(p, p->changed_epoch)) {
+		TRACE("EACCEPT(EPC page %d) = NOT_TRACKED", n);
+		return NOT_TRACKED;
+	}
+	if (p->pending)
+		expected_data[mm->encl][page] = p->data;
+	p->pending = p->modified = p->pr = p->changed = 0;
+	TRACE("EACCEPT(EPC page %d) = 0", n);
+	return 0;
+}
+
+/* For the checks that are compiled with the driver. */
+struct probe_frame {
+	u8 valid, type;
+	u64 linaddr;
+};
+
+void probe_epcm(int n, struct probe_frame *out);
+void probe_epcm(int n, struct probe_frame *out)
+{
+	*out = (struct probe_frame){ epcm[n].valid, epcm[n].type, epcm[n].linaddr };
+}

@@ -1,0 +1,293 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Files with references, and shmem: the page cache of an enclave's backing file.
+ *
+ * A page that was truncated lives on for whoever holds it, but the file does
+ * not have it any more.  A page that was written and not marked dirty may be
+ * dropped by the kernel once nobody holds it: that is a loss of data.
+ */
+#include "engine.h"
+
+#define CACHED 48
+
+struct page {
+	struct file *file;		/* NULL: truncated, or no page of a file */
+	unsigned long index;
+	int refs;
+	int dirty;
+	u64 sum;
+	u8 *data;
+};
+
+struct backing {
+	int used;
+	struct page *page[CACHED];
+};
+
+static struct backing backings[ENG_ENCLAVES * 4];
+static struct page user_pages[ENG_TASKS];
+static u64 user_data[ENG_TASKS][2];
+
+/* -- files ------------------------------------------------------------------------------- */
+
+static struct file *new_file(void)
+{
+	struct file *file = engine_alloc(sizeof(*file), "sizeof(struct file)");
+
+	file->refs = 1;
+	file->shmem = -1;
+	file->mapping.file = file;
+	file->inode.i_mapping = &file->mapping;
+	file->f_mapping = &file->mapping;
+	file->f_inode = &file->inode;
+	return file;
+}
+
+struct file *file_new(int encl)
+{
+	struct file *file = new_file();
+
+	file->encl = encl;
+	return file;
+}
+
+/* The last reference: user tasks release when their call returns (task work). */
+void eng_fput(struct file *file)
+{
+	check_access(file, sizeof(*file), 1, NULL);
+	if (--file->refs)
+		return;
+	if (file->shmem >= 0) {
+		shmem_release(file);
+		return;
+	}
+	TRACE("the last reference on the file is gone");
+	if (W.current == W.ksgxd || cur()->fput_later)
+		queue_work(WORK_FPUT, file, 0);
+	else
+		cur()->fput_later = file;
+}
+
+void file_release(struct file *file)
+{
+	tree_release(file);
+	engine_free(file);
+}
+
+void run_task_work(struct task *task)
+{
+	struct file *file = task->fput_later;
+
+	task->fput_later = NULL;
+	if (file)
+		file_release(file);
+}
+
+struct file *eng_fget(unsigned int fd)
+{
+	(void)fd;
+	return NULL;			/* no process has /dev/sgx_provision open */
+}
+
+void eng_fd_cleanup(struct file **file)
+{
+	if (*file)
+		eng_fput(*file);
+}
+
+/* -- shmem ---------------------------------------------------------------------------------- */
+
+struct file *eng_shmem_file_setup(unsigned long size, const char *func)
+{
+	struct file *file;
+
+	HERE();
+	eng_might_sleep(func);
+	if (fail_on_request(FAIL_FILE))
+		return (struct file *)-12L;
+	file = new_file();
+	file->size = size;
+	for (unsigned i = 0; i < sizeof(backings) / sizeof(backings[0]); i++)
+		if (!backings[i].used) {
+			memset(&backings[i], 0, sizeof(backings[i]));
+			backings[i].used = 1;
+			file->shmem = i;
+			return file;
+		}
+	fatal("14-progress", func, "backing files without end");
+}
+
+static struct page **slot_of(struct file *file, unsigned long index)
+{
+	struct backing *b = &backings[file->shmem];
+
+	for (int i = 0; i < CACHED; i++)
+		if (b->page[i] && b->page[i]->index == index)
+			return &b->page[i];
+	for (int i = 0; i < CACHED; i++)
+		if (!b->page[i])
+			return &b->page[i];
+	fatal("14-progress", "shmem", "the backing file has more pages than the enclave needs");
+}
+
+static u64 sum_of(const struct page *page)
+{
+	const u64 *word = (const u64 *)page->data;
+	u64 sum = 0;
+
+	for (int i = 0; i < 512; i++)
+		sum = sum * 3 + word[i];
+	return sum;
+}
+
+static void free_page(struct page *page)
+{
+	engine_free(page->data);
+	engine_free(page);
+}
+
+struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long index,
+				 const char *func)
+{
+	struct file *file = mapping->file;
+	struct page **at, *page;
+
+	HERE();
+	check_access(file, sizeof(*file), 0, NULL);
+	eng_might_sleep(func);
+	eng_yield_point();
+	if (index >= (file->size + 4095) / 4096)
+		return (struct page *)-22L;
+	at = slot_of(file, index);
+	if (!*at) {
+		if (fail_on_request(FAIL_BACKING)) {
+			cur()->exhausted = 1;
+			return (struct page *)-12L;
+		}
+		page = engine_alloc(sizeof(*page), "sizeof(struct page)");
+		page->data = engine_alloc(4096, "backing page");
+		page->file = file;
+		page->index = index;
+		*at = page;
+	}
+	page = *at;
+	if (!page->refs++)
+		page->sum = sum_of(page), page->dirty = 0;
+	TRACE("backing page %lu: %d references", index, page->refs);
+	return page;
+}
+
+void eng_shmem_truncate(struct inode *inode, unsigned long start, unsigned long end)
+{
+	struct file *file = inode->i_mapping->file;
+
+	HERE();
+	check_access(file, sizeof(*file), 0, NULL);
+	eng_might_sleep("shmem_truncate_range");
+	eng_yield_point();
+	for (int i = 0; i < CACHED; i++) {
+		struct page *page = backings[file->shmem].page[i];
+
+		if (!page || page->index < start / 4096 || page->index > end / 4096)
+			continue;
+		backings[file->shmem].page[i] = NULL;
+		page->file = NULL;
+		TRACE("backing page %lu is truncated", page->index);
+		if (!page->refs)
+			free_page(page);
+	}
+}
+
+void shmem_release(struct file *file)
+{
+	struct backing *b = &backings[file->shmem];
+
+	for (int i = 0; i < CACHED; i++)
+		if (b->page[i]) {
+			if (b->page[i]->refs)
+				violate("6-references", driver_function(),
+					"the backing file goes while backing page %lu is held",
+					b->page[i]->index);
+			b->page[i]->file = NULL;
+			if (!b->page[i]->refs)
+				free_page(b->page[i]);
+		}
+	b->used = 0;
+	engine_free(file);
+}
+
+void eng_get_page(struct page *page)
+{
+	HERE();
+	check_access(page, sizeof(*page), 1, NULL);
+	eng_yield_point();
+	page->refs++;
+}
+
+void eng_put_page(struct page *page, const char *func)
+{
+	HERE();
+	check_access(page, sizeof(*page), 1, NULL);
+	eng_yield_point();
+	check_access(page, sizeof(*page), 1, NULL);
+	if (page->refs <= 0)
+		fatal("6-references", func, "put_page() of backing page %lu, which nobody holds",
+		      page->index);
+	if (--page->refs || !page->data || page->data == (u8 *)user_data[cur()->id])
+		return;
+	if (!page->file) {
+		free_page(page);
+		return;
+	}
+	if (!page->dirty && sum_of(page) != page->sum)
+		violate("8-evicted", func, "backing page %lu was written but is not dirty\n"
+			"the kernel may drop it and read zeroes, or what was there, back",
+			page->index);
+}
+
+void eng_set_page_dirty(struct page *page)
+{
+	HERE();
+	check_access(page, sizeof(*page), 1, NULL);
+	page->dirty = 1;
+}
+
+void *eng_page_address(struct page *page)
+{
+	check_access(page, sizeof(*page), 0, NULL);
+	return page->data;
+}
+
+/* The source of an EADD: what page of which enclave it is, in eight bytes. */
+int eng_get_user_pages(unsigned long addr, struct page **pages)
+{
+	int me = cur()->id;
+
+	eng_might_sleep("get_user_pages");
+	user_data[me][0] = addr >> 12;
+	user_pages[me].data = (u8 *)user_data[me];
+	user_pages[me].refs++;
+	user_pages[me].file = NULL;
+	*pages = &user_pages[me];
+	return 1;
+}
+
+/* -- memory control groups: a counted token ----------------------------------------------------- */
+
+struct mem_cgroup *eng_memcg_get(struct mm_struct *mm)
+{
+	if (mm)
+		check_access(mm, sizeof(*mm), 0, NULL);
+	return (struct mem_cgroup *)&W;
+}
+
+struct mem_cgroup *eng_memcg_set_active(struct mem_cgroup *memcg)
+{
+	(void)memcg;
+	return NULL;
+}
+
+void eng_memcg_put(struct mem_cgroup *memcg)
+{
+	(void)memcg;
+}

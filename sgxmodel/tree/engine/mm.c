@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Address spaces: users, page table entries, mmu notifiers.
+ *
+ * A process of a scenario has one mm and at most one mapping, of its enclave.
+ * Its threads are the scenario's tasks, while they make a call for it.
+ */
+#include "engine.h"
+
+static struct mm_struct *mms[ENG_ENCLAVES];
+static struct eng_srcu notifier_srcu = { .name = "mmu_notifier" };
+static struct vm_area_struct source_vma;
+
+struct mm_struct *process_mm(int encl)
+{
+	return mms[encl];
+}
+
+void mm_boot(void)
+{
+	for (int i = 0; i < keep->config.enclaves; i++) {
+		struct mm_struct *mm = engine_alloc(sizeof(*mm), "sizeof(struct mm_struct)");
+
+		mm->mmap_lock = (struct eng_lock){ .name = "mmap_lock", .kind = ENG_RWSEM };
+		mm->users = mm->count = 1;
+		mm->encl = i;
+		mms[i] = mm;
+	}
+}
+
+/* -- users ------------------------------------------------------------------------------ */
+
+static void mmdrop(struct mm_struct *mm)
+{
+	if (--mm->count < 0)
+		fatal("6-references", driver_function(), "mm_count underflow");
+	if (!mm->count) {
+		mms[mm->encl] = NULL;
+		engine_free(mm);
+	}
+}
+
+int eng_mmget_not_zero(struct mm_struct *mm)
+{
+	HERE();
+	check_access(mm, sizeof(*mm), 0, NULL);
+	eng_yield_point();
+	check_access(mm, sizeof(*mm), 0, NULL);
+	if (!mm->users)
+		return 0;
+	mm->users++;
+	return 1;
+}
+
+/* mn_hlist_release(): each notifier once, under the notifiers' SRCU. */
+static void notifiers_release(struct mm_struct *mm)
+{
+	int idx = eng_srcu_read_lock(&notifier_srcu);
+
+	for (struct eng_notifier *mn = mm->notifiers; mn; mn = mn->next) {
+		check_access(mn, sizeof(*mn), 0, NULL);
+		if (mn->ops->release)
+			mn->ops->release(mn, mm);
+	}
+	eng_yield_point();
+	while (mm->notifiers) {
+		struct eng_notifier *mn = mm->notifiers;
+
+		check_access(mn, sizeof(*mn), 1, NULL);
+		mm->notifiers = mn->next;
+		mn->hashed = 0;
+	}
+	eng_srcu_read_unlock(&notifier_srcu, idx);
+	eng_srcu_synchronize(&notifier_srcu, "mmu_notifier_release");
+}
+
+static void unmap(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma = mm->vma;
+
+	if (!vma)
+		return;
+	for (int page = 0; page < 64; page++)
+		mm->pte[page] = 0;
+	for (int i = 0; i < W.ntask; i++)
+		if (W.task[i].tlb_mm == mm->encl + 1)
+			tlb_flush(&W.task[i]);
+	mm->vma = NULL;
+	eng_fput(vma->vm_file);
+	engine_free(vma);
+}
+
+/* The last user leaves: notifiers first, then the mappings (exit_mmap()). */
+void eng_mmput(struct mm_struct *mm)
+{
+	check_access(mm, sizeof(*mm), 1, NULL);
+	eng_might_sleep(driver_function());
+	eng_yield_point();
+	check_access(mm, sizeof(*mm), 1, NULL);
+	if (--mm->users)
+		return;
+	if (cur()->srcu_depth)
+		violate("17-lock-order", driver_function(),
+			"mmput() in an SRCU read section: synchronize_srcu() waits for itself");
+	TRACE("exit_mmap()");
+	if (mm->notifiers)
+		notifiers_release(mm);
+	unmap(mm);
+	mmdrop(mm);
+}
+
+void eng_mmput_async(struct mm_struct *mm)
+{
+	HERE();
+	check_access(mm, sizeof(*mm), 1, NULL);
+	if (mm->users > 1) {
+		mm->users--;
+		eng_yield_point();
+		return;
+	}
+	queue_work(WORK_MMPUT, mm, 0);	/* the worker's mmput() drops the last one */
+	eng_yield_point();
+}
+
+/* -- mappings --------------------------------------------------------------------------- */
+
+struct vm_area_struct *eng_vma_lookup(struct mm_struct *mm, unsigned long addr)
+{
+	struct vm_area_struct *vma;
+
+	HERE();
+	check_access(mm, sizeof(*mm), 0, NULL);
+	if (!mm->mmap_lock.owner && !mm->mmap_lock.readers)
+		violate("17-lock-order", driver_function(), "vma_lookup() without mmap_lock");
+	vma = mm->vma;
+	return vma && addr >= vma->vm_start && addr < vma->vm_end ? vma : NULL;
+}
+
+/* The source page of an EADD is ordinary memory that may be executed. */
+struct vm_area_struct *eng_find_vma(struct mm_struct *mm, unsigned long addr)
+{
+	check_access(mm, sizeof(*mm), 0, NULL);
+	source_vma = (struct vm_area_struct){
+		.vm_start = addr, .vm_end = addr + 4096, .vm_mm = mm,
+		.vm_flags = 0x77,
+	};
+	return &source_vma;
+}
+
+static int page_of(const struct mm_struct *mm, unsigned long addr)
+{
+	unsigned long base = (unsigned long)(mm->encl + 1) << 32;
+
+	return (int)((addr - base) >> 12);
+}
+
+unsigned long *eng_pte(struct mm_struct *mm, unsigned long addr)
+{
+	int page;
+
+	HERE();
+	check_access(mm, sizeof(*mm), 1, NULL);
+	page = page_of(mm, addr);
+	return page >= 0 && page < 64 && mm->pte[page] ? &mm->pte[page] : NULL;
+}
+
+unsigned int eng_insert_pfn(struct vm_area_struct *vma, unsigned long addr, unsigned long pfn,
+			    const char *func)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	int page = page_of(mm, addr);
+	int frame;
+
+	HERE();
+	eng_yield_point();
+	if (!mm->mmap_lock.owner && !mm->mmap_lock.readers)
+		violate("17-lock-order", func, "vmf_insert_pfn() without mmap_lock");
+	frame = frame_at((void *)(EPC_VIRT + (pfn << 12) - EPC_PHYS));
+	if (page < 0 || page >= 64 || frame < 0)
+		return 2;		/* SIGBUS */
+	if (mm->pte[page] && (int)(mm->pte[page] >> 12) != frame + 1) {
+		/* The kernel leaves an entry for another frame alone, and warns. */
+		violate("13-mappings", func, "vmf_insert_pfn() finds another page mapped\n"
+			"page %d maps EPC page %d, not %d", page, (int)(mm->pte[page] >> 12) - 1,
+			frame);
+		return 0x100;
+	}
+	if (!mm->pte[page])
+		mm->pte[page] = (unsigned long)(frame + 1) << 12 | 3;
+	TRACE("PTE of page %d maps EPC page %d", page, frame);
+	return 0x100;			/* NOPAGE */
+}
+
+/* Clears and flushes: the flush interrupts the CPUs that have the mm loaded. */
+void eng_zap_ptes(struct vm_area_struct *vma, unsigned long addr, unsigned long size)
+{
+	struct mm_struct *mm = vma->vm_mm;
+	int page = page_of(mm, addr);
+
+	HERE();
+	(void)size;
+	eng_yield_point();
+	if (page < 0 || page >= 64 || !mm->pte[page])
+		return;
+	mm->pte[page] = 0;
+	for (int i = 0; i < W.ntask; i++)
+		if (mm->cpus >> i & 1)
+			tlb_flush(&W.task[i]);
+	TRACE("PTE of page %d is zapped", page);
+	eng_yield_point();
+}
+
+unsigned long *eng_mm_cpumask(struct mm_struct *mm)
+{
+	check_access(mm, sizeof(*mm), 0, NULL);
+	return &mm->cpus;
+}
+
+/* -- mmu notifiers -------------------------------------------------------------------------- */
+
+int eng_notifier_register(struct eng_notifier *mn, struct mm_struct *mm)
+{
+	check_access(mn, sizeof(*mn), 1, NULL);
+	eng_might_sleep("__mmu_notifier_register");
+	mm->count++;
+	mn->mm = mm;
+	mn->users = 1;
+	mn->hashed = 1;
+	mn->next = mm->notifiers;
+	mm->notifiers = mn;
+	eng_yield_point();
+	return 0;
+}
+
+static void unhash(struct eng_notifier *mn, struct mm_struct *mm)
+{
+	struct eng_notifier **at = &mm->notifiers;
+
+	while (*at && *at != mn)
+		at = &(*at)->next;
+	if (*at)
+		*at = mn->next;
+	mn->hashed = 0;
+}
+
+void eng_notifier_unregister(struct eng_notifier *mn, struct mm_struct *mm)
+{
+	check_access(mn, sizeof(*mn), 1, NULL);
+	check_access(mm, sizeof(*mm), 1, NULL);
+	eng_yield_point();
+	if (mn->hashed) {
+		int idx = eng_srcu_read_lock(&notifier_srcu);
+
+		if (mn->ops->release)
+			mn->ops->release(mn, mm);
+		eng_srcu_read_unlock(&notifier_srcu, idx);
+		check_access(mn, sizeof(*mn), 1, NULL);
+		unhash(mn, mm);
+	}
+	eng_srcu_synchronize(&notifier_srcu, "mmu_notifier_unregister");
+	mmdrop(mm);
+}
+
+/* Freed after a grace period, by the worker. */
+void eng_notifier_put(struct eng_notifier *mn)
+{
+	check_access(mn, sizeof(*mn), 1, NULL);
+	eng_yield_point();
+	if (--mn->users)
+		return;
+	unhash(mn, mn->mm);
+	queue_work(WORK_NOTIFIER_FREE, mn, notifier_srcu.readers);
+}
+
+void notifier_free_work(struct eng_notifier *mn)
+{
+	struct mm_struct *mm = mn->mm;
+
+	srcu_wait_mask(&notifier_srcu, notifier_srcu.readers);
+	check_access(mn, sizeof(*mn), 1, NULL);
+	mn->ops->free_notifier(mn);
+	mmdrop(mm);
+}

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Processes and their calls: what the words of a scenario do. */
+#include "engine.h"
+
+struct process {
+	struct file *file;		/* while the descriptor is open */
+	int dying;
+};
+
+static struct process procs[ENG_ENCLAVES];
+
+#define EBADF 9
+#define ENOMEM 12
+
+static int is_access(int verb)
+{
+	return verb == V_TOUCH || verb == V_ACCEPT;
+}
+
+static unsigned long base_of(int encl)
+{
+	return (unsigned long)(encl + 1) << 32;
+}
+
+/* -- system calls --------------------------------------------------------------------------- */
+
+static int do_open(int encl)
+{
+	struct mm_struct *mm = process_mm(encl);
+	struct process *proc = &procs[encl];
+	struct vm_area_struct *vma;
+	struct file *file = file_new(encl);
+	int ret = tree_open(file);
+
+	if (ret) {
+		engine_free(file);
+		return ret;
+	}
+	proc->file = file;
+	eng_mmap_lock(mm, 1, "mmap");
+	vma = engine_alloc(sizeof(*vma), "sizeof(struct vm_area_struct)");
+	*vma = (struct vm_area_struct){
+		.vm_start = base_of(encl),
+		.vm_end = base_of(encl) + keep->config.size[encl] * 4096UL,
+		.vm_mm = mm, .vm_flags = 0x3 | 0x8 | 0x70, .vm_file = file,
+	};
+	file->refs++;
+	ret = tree_mmap(file, vma);
+	if (ret) {
+		eng_fput(file);
+		engine_free(vma);
+	} else {
+		mm->vma = vma;
+	}
+	eng_mmap_unlock(mm, 1, "mmap");
+	return ret;
+}
+
+static int do_ioctl(const struct eng_call *call)
+{
+	struct file *file = procs[call->encl].file;
+	int ret;
+
+	if (!file)
+		return -EBADF;
+	file->refs++;			/* fdget() of a process with threads */
+	ret = (int)tree_ioctl(file, call->verb, call->encl, call->arg, call->type);
+	if (call->verb == V_ADD && !ret)
+		expected_data[call->encl][call->arg] = call->encl << 8 | call->arg | 0x10000;
+	eng_fput(file);
+	return ret;
+}
+
+static int do_munmap(int encl)
+{
+	struct mm_struct *mm = process_mm(encl);
+	struct vm_area_struct *vma;
+
+	eng_mmap_lock(mm, 1, "munmap");
+	vma = mm->vma;
+	if (vma) {
+		for (int page = 0; page < 64; page++)
+			mm->pte[page] = 0;
+		for (int i = 0; i < W.ntask; i++)
+			if (mm->cpus >> i & 1)
+				tlb_flush(&W.task[i]);
+		mm->vma = NULL;
+	}
+	eng_mmap_unlock(mm, 1, "munmap");
+	if (vma) {
+		eng_fput(vma->vm_file);
+		engine_free(vma);
+	}
+	return 0;
+}
+
+/* do_exit(): the address space goes first, then the files. */
+static int do_exit(int encl)
+{
+	struct process *proc = &procs[encl];
+	struct mm_struct *mm = process_mm(encl);
+	struct file *file;
+
+	if (proc->dying || !mm)
+		return 0;
+	proc->dying = 1;
+	eng_mmput(mm);
+	eng_yield_point();
+	file = proc->file;
+	proc->file = NULL;
+	if (file)
+		eng_fput(file);
+	return 0;
+}
+
+/* -- accesses of enclave threads --------------------------------------------------------------- */
+
+static int fault(struct mm_struct *mm, int page)
+{
+	unsigned int ret;
+
+	eng_mmap_lock(mm, 0, "page fault");
+	if (!mm->vma) {
+		eng_mmap_unlock(mm, 0, "page fault");
+		return RESULT_SIGSEGV;
+	}
+	ret = tree_fault(mm->vma, base_of(mm->encl) + page * 4096UL);
+	eng_mmap_unlock(mm, 0, "page fault");
+	TRACE("the fault of page %d gives %s", page, ret & 0x100 ? "NOPAGE" : ret & 1 ? "OOM" :
+	      "SIGBUS");
+	if (ret & 1)
+		return RESULT_OOM;
+	return ret & 0x100 ? 0 : RESULT_SIGBUS;
+}
+
+static int do_access(struct task *task, const struct eng_call *call)
+{
+	struct mm_struct *mm = process_mm(call->encl);
+	int ret;
+
+	mm->cpus |= 1UL << task->id;
+	for (;;) {
+		eng_yield_point();
+		ret = call->verb == V_TOUCH ? hw_touch(task, mm, call->arg)
+					    : hw_accept(task, mm, call->arg);
+		if (ret != -1)
+			break;
+		if (procs[call->encl].dying) {
+			ret = RESULT_SIGSEGV;
+			break;
+		}
+		ret = fault(mm, call->arg);
+		if (ret)
+			break;
+		if (!mm->pte[call->arg])
+			sched_retry();
+	}
+	eng_yield_point();
+	tlb_flush(task);
+	mm->cpus &= ~(1UL << task->id);
+	return ret;
+}
+
+/* -- machine checks, signals ------------------------------------------------------------------- */
+
+static unsigned long pfn_of(int frame)
+{
+	int node = 0;
+
+	while (frame >= keep->config.epc[node])
+		frame -= keep->config.epc[node++];
+	return (EPC_PHYS + node * EPC_STRIDE + frame * 4096UL) >> 12;
+}
+
+static int do_poison_at(const struct eng_call *call)
+{
+	struct mm_struct *mm = process_mm(call->encl);
+
+	eng_yield_point();
+	if (!mm || !mm->pte[call->arg])
+		return 0;
+	return tree_memory_failure(pfn_of((int)(mm->pte[call->arg] >> 12) - 1));
+}
+
+static int do_signal(int target)
+{
+	eng_yield_point();
+	W.task[target].signal = 1;
+	return 0;
+}
+
+static int dispatch(struct task *task, const struct eng_call *call)
+{
+	switch (call->verb) {
+	case V_OPEN:
+		return do_open(call->encl);
+	case V_MUNMAP:
+		return do_munmap(call->encl);
+	case V_TOUCH:
+	case V_ACCEPT:
+		return do_access(task, call);
+	default:
+		return do_ioctl(call);
+	}
+}
+
+/* A call of a thread of a process: the thread counts as a user of the mm. */
+static int in_process(struct task *task, const struct eng_call *call)
+{
+	struct mm_struct *mm = process_mm(call->encl);
+	int ret;
+
+	if (procs[call->encl].dying || !mm || !mm->users)
+		return is_access(call->verb) ? RESULT_SIGSEGV : call->verb == V_MUNMAP ? 0 : -EBADF;
+	mm->users++;
+	task->pub.mm = mm;
+	ret = dispatch(task, call);
+	task->pub.mm = NULL;
+	eng_mmput(mm);
+	return ret;
+}
+
+int user_call(struct task *task, const struct eng_call *call)
+{
+	int ret = 0;
+
+	task->signal = 0;		/* what came while in user space is handled there */
+	task->retries = 0;
+	task->exhausted = 0;
+	eng_yield_point();
+	switch (call->verb) {
+	case V_RECLAIM:
+		tree_reclaim();
+		break;
+	case V_DIRECT:
+		tree_direct();
+		break;
+	case V_POISON:
+		ret = tree_memory_failure(pfn_of(call->arg));
+		break;
+	case V_POISON_AT:
+		ret = do_poison_at(call);
+		break;
+	case V_SIGNAL:
+		ret = do_signal(call->arg);
+		break;
+	case V_CLOSE:
+		ret = do_exit(call->encl);
+		break;
+	default:
+		ret = in_process(task, call);
+		break;
+	}
+	run_task_work(task);
+	task->signal = 0;
+	if (task->held_cnt)
+		fatal("17-lock-order", "", "a call returns to user space with %s held",
+		      task->held[task->held_cnt - 1].lock->name);
+	if (task->srcu_depth)
+		violate("17-lock-order", "", "a call returns inside an SRCU read section");
+	W.quiet++;
+	for (int i = 0; i < keep->config.enclaves; i++)
+		if (procs[i].file && procs[i].file->private_data)
+			probe_encl(procs[i].file->private_data);
+	W.quiet--;
+	return ret;
+}
+
+void user_close_all(void)
+{
+	for (int i = 0; i < keep->config.enclaves; i++)
+		do_exit(i);
+	run_task_work(cur());
+}

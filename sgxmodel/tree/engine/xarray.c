@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* The XArray: a table in the order of indices; changes under its lock, reads without. */
+#include "engine.h"
+
+static void check(struct eng_xarray *xa, int write)
+{
+	check_access(xa, sizeof(*xa), write, NULL);
+}
+
+void eng_xa_init(struct eng_xarray *xa)
+{
+	HERE();
+	check(xa, 1);
+	memset(xa, 0, sizeof(*xa));
+	xa->lock = (struct eng_lock){ .name = "xa_lock", .kind = ENG_SPIN };
+}
+
+/* The first slot whose range ends at or after the index. */
+static int at_or_after(const struct eng_xarray *xa, unsigned long index)
+{
+	int i = 0;
+
+	while (i < xa->count && xa->slot[i].last < index)
+		i++;
+	return i;
+}
+
+static int holds(const struct eng_xarray *xa, int i, unsigned long index)
+{
+	return i < xa->count && xa->slot[i].first <= index;
+}
+
+void *eng_xa_load(struct eng_xarray *xa, unsigned long index)
+{
+	int i;
+
+	HERE();
+	check(xa, 0);
+	eng_yield_point();
+	check(xa, 0);
+	i = at_or_after(xa, index);
+	return holds(xa, i, index) ? xa->slot[i].entry : NULL;
+}
+
+void *eng_xa_find(struct eng_xarray *xa, unsigned long *index, unsigned long last)
+{
+	int i;
+
+	HERE();
+	check(xa, 0);
+	eng_yield_point();
+	check(xa, 0);
+	i = at_or_after(xa, *index);
+	if (i >= xa->count || xa->slot[i].first > last)
+		return NULL;
+	if (xa->slot[i].first > *index)
+		*index = xa->slot[i].first;
+	return xa->slot[i].entry;
+}
+
+static void insert_at(struct eng_xarray *xa, int i, unsigned long first, unsigned long last,
+		      void *entry)
+{
+	if (xa->count == ENG_XA_SLOTS)
+		fatal("14-progress", driver_function(), "an XArray grows without end");
+	memmove(&xa->slot[i + 1], &xa->slot[i], (xa->count - i) * sizeof(xa->slot[0]));
+	xa->slot[i].first = first;
+	xa->slot[i].last = last;
+	xa->slot[i].entry = entry;
+	xa->count++;
+}
+
+static void *store(struct eng_xarray *xa, unsigned long first, unsigned long last, void *entry)
+{
+	int i = at_or_after(xa, first);
+	void *old = NULL;
+
+	if (holds(xa, i, first)) {
+		old = xa->slot[i].entry;
+		xa->slot[i].entry = entry;
+	} else if (entry) {
+		insert_at(xa, i, first, last, entry);
+	}
+	return old;
+}
+
+int eng_xa_insert(struct eng_xarray *xa, unsigned long index, void *entry, unsigned int gfp,
+		  const char *func)
+{
+	int ret = 0;
+
+	HERE();
+	check(xa, 1);
+	if (gfp & 1)
+		eng_might_sleep(func);
+	lock_take(&xa->lock, func);
+	if (holds(xa, at_or_after(xa, index), index))
+		ret = -16;		/* EBUSY */
+	else
+		store(xa, index, index, entry);
+	lock_drop(&xa->lock, func);
+	TRACE("xa_insert() = %d", ret);
+	return ret;
+}
+
+void *eng_xa_store(struct eng_xarray *xa, unsigned long index, void *entry, unsigned int gfp,
+		   const char *func)
+{
+	void *old;
+
+	HERE();
+	check(xa, 1);
+	if (gfp & 1)
+		eng_might_sleep(func);
+	lock_take(&xa->lock, func);
+	old = store(xa, index, index, entry);
+	lock_drop(&xa->lock, func);
+	return old;
+}
+
+void *eng_xa_store_range(struct eng_xarray *xa, unsigned long first, unsigned long last,
+			 void *entry)
+{
+	HERE();
+	check(xa, 1);
+	return store(xa, first, last, entry);
+}
+
+void *eng_xa_erase(struct eng_xarray *xa, unsigned long index, const char *func)
+{
+	void *old = NULL;
+	int i;
+
+	HERE();
+	check(xa, 1);
+	lock_take(&xa->lock, func);
+	i = at_or_after(xa, index);
+	if (holds(xa, i, index)) {
+		old = xa->slot[i].entry;
+		memmove(&xa->slot[i], &xa->slot[i + 1],
+			(xa->count - i - 1) * sizeof(xa->slot[0]));
+		xa->count--;
+	}
+	lock_drop(&xa->lock, func);
+	TRACE("xa_erase()");
+	return old;
+}
+
+void eng_xa_destroy(struct eng_xarray *xa, const char *func)
+{
+	HERE();
+	check(xa, 1);
+	lock_take(&xa->lock, func);
+	xa->count = 0;
+	lock_drop(&xa->lock, func);
+}

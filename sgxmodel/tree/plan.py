@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A scenario in the engine's numbers: configuration, calls, names of tasks and results."""
+
+from __future__ import annotations
+
+import attrs
+
+from sgxmodel.errors import ScenarioError
+from sgxmodel.scenario.model import CallSpec, Scenario, result_name
+from sgxmodel.tree import binding
+from sgxmodel.tree.binding import Call, Config
+
+VERB_NUMBERS = {
+    verb: n
+    for n, verb in enumerate(
+        (
+            "open", "create", "add", "init", "touch", "accept", "modify", "remove", "munmap",
+            "close", "reclaim", "direct", "poison", "poison-at", "signal",
+        )
+    )
+}  # fmt: skip
+FAIL_NUMBERS = {
+    what: n
+    for n, what in enumerate(
+        (
+            "backing", "encl-page", "va-page", "file", "open", "ecreate", "eadd", "einit",
+            "eremove", "epa", "eaug", "emodt",
+        )
+    )
+}  # fmt: skip
+TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
+RESULTS = {1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
+PAGES = 32
+"""Enclave pages that the engine has room for."""
+
+
+@attrs.frozen
+class Plan:
+    """What :meth:`Engine.boot` takes, and how to name what it gives."""
+
+    scenario: Scenario
+    config: Config
+    calls: tuple[Call, ...]
+    texts: tuple[str, ...]
+    tasks: tuple[str, ...]
+
+    def calls_of(self, task: int) -> range:
+        """The indices of a task's calls."""
+        first = self.config.setup + sum(self.config.calls[:task])
+        return range(first, first + self.config.calls[task])
+
+
+def plan(scenario: Scenario) -> Plan:
+    """Raises :class:`ScenarioError` for what the engine has no room for."""
+    _fits(scenario)
+    config = Config()
+    config.nodes = len(scenario.epc)
+    config.epc[: len(scenario.epc)] = scenario.epc
+    config.scan, config.low, config.high = scenario.scan, scenario.low, scenario.high
+    config.va_slots = scenario.va_slots
+    config.sgx2, config.ksgxd = int(scenario.sgx2), int(scenario.ksgxd)
+    config.enclaves = len(scenario.enclaves)
+    for i, (_, size) in enumerate(scenario.enclaves):
+        config.size[i] = size
+    for what, times in scenario.fail:
+        config.fail[FAIL_NUMBERS[what]] = times
+    config.tasks = len(scenario.tasks)
+    config.setup = len(scenario.setup)
+    for i, task in enumerate(scenario.tasks):
+        config.node[i] = task.node
+        config.calls[i] = len(task.calls)
+    specs = scenario.all_calls()
+    names = (*(t.name for t in scenario.tasks), "ksgxd", "kworker", "end", "setup")
+    return Plan(
+        scenario, config, tuple(_call(scenario, c) for c in specs), tuple(map(str, specs)), names
+    )
+
+
+def _fits(scenario: Scenario) -> None:
+    def need(holds: bool, what: str) -> None:
+        if not holds:
+            raise ScenarioError(f"{scenario.name}: a kernel tree is checked with {what}")
+
+    known = set(VERB_NUMBERS)
+    for call in scenario.all_calls():
+        need(call.verb in known, f"the calls {', '.join(VERB_NUMBERS)}, not with '{call.verb}'")
+    for what, _ in scenario.fail:
+        need(what in FAIL_NUMBERS, f"the failures {', '.join(FAIL_NUMBERS)}, not '{what}'")
+    need(sum(scenario.epc) <= binding.FRAMES, f"up to {binding.FRAMES} EPC pages")
+    need(scenario.va_slots <= binding.VA_SLOTS, f"up to {binding.VA_SLOTS} VA slots")
+    need(len(scenario.tasks) <= binding.USER_TASKS, f"up to {binding.USER_TASKS} tasks")
+    need(len(scenario.enclaves) <= binding.ENCLAVES, f"up to {binding.ENCLAVES} enclaves")
+    need(all(size <= PAGES for _, size in scenario.enclaves), f"enclaves of up to {PAGES} pages")
+    need(len(scenario.all_calls()) <= binding.CALLS, f"up to {binding.CALLS} calls")
+    need(scenario.pcmds == 32, "32 PCMDs a page: the driver's layout is fixed")
+
+
+def _call(scenario: Scenario, spec: CallSpec) -> Call:
+    enclaves = [name for name, _ in scenario.enclaves]
+    call = Call(VERB_NUMBERS[spec.verb], 0, 0, 0)
+    args = list(spec.args)
+    if spec.verb == "signal":
+        call.arg = [t.name for t in scenario.tasks].index(args[0])
+        return call
+    if spec.verb == "poison":
+        call.arg = int(args[0])
+        return call
+    if args:
+        call.encl = enclaves.index(args.pop(0))
+    if args:
+        call.arg = int(args.pop(0))
+    if args:
+        call.type = TYPE_NUMBERS[args.pop(0)]
+    return call
+
+
+def result_text(value: int) -> str:
+    """A result of the engine in kernel words."""
+    return RESULTS.get(value) or result_name(value)

@@ -1,0 +1,401 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Compiled together with the driver, after it: the way in to its file
+ * operations, and the invariants that can be read from its own structures.
+ *
+ * The build says which names the tree has: HAVE_ACTIVE_LIST (mainline) or
+ * HAVE_GLOBAL_LRU (the cgroup series).
+ */
+#define HARNESS __attribute__((no_sanitize("thread")))
+
+int frame_at(const void *addr);
+void violate(const char *id, const char *func, const char *fmt, ...) __printf(3, 4);
+struct mm_struct *process_mm(int encl);
+const struct probe_frame *probe_frame(int n);
+int eng_size(int encl);
+
+/* What the EPCM knows of a page, as far as the checks need it. */
+struct probe_frame {
+	u8 valid, type;
+	u64 linaddr;
+};
+
+void probe_epcm(int n, struct probe_frame *out);
+
+#if defined(HAVE_ACTIVE_LIST)
+#define ACTIVE sgx_active_page_list
+#define ACTIVE_LOCK sgx_reclaimer_lock
+#elif defined(HAVE_GLOBAL_LRU)
+#define ACTIVE sgx_global_lru.reclaimable
+#define ACTIVE_LOCK sgx_global_lru.lock
+#endif
+#if defined(HAVE_ENCL_OWNER)
+#define OWNER(page) ((page)->encl_owner)
+#else
+#define OWNER(page) ((page)->owner)
+#endif
+
+static const struct file_operations *encl_fops;
+
+HARNESS int shim_misc_register(struct miscdevice *dev)
+{
+	if (dev->fops && dev->fops->mmap && dev->fops->get_unmapped_area)
+		encl_fops = dev->fops;
+	return 0;
+}
+
+/* -- the way in --------------------------------------------------------------------------- */
+
+HARNESS int tree_open(struct file *file)
+{
+	file->f_op = encl_fops;
+	return encl_fops->open(&file->inode, file);
+}
+
+HARNESS int tree_release(struct file *file)
+{
+	return encl_fops->release(&file->inode, file);
+}
+
+HARNESS int tree_mmap(struct file *file, struct vm_area_struct *vma)
+{
+	return encl_fops->mmap(file, vma);
+}
+
+HARNESS int tree_fault(struct vm_area_struct *vma, unsigned long addr)
+{
+	struct vm_fault vmf = { .vma = vma, .address = addr, .flags = FAULT_FLAG_WRITE };
+
+	return (int)vma->vm_ops->fault(&vmf);
+}
+
+HARNESS int tree_memory_failure(unsigned long pfn)
+{
+	return arch_memory_failure(pfn, 0);
+}
+
+HARNESS void tree_reclaim(void)
+{
+	sgx_reclaim_pages();
+}
+
+HARNESS void tree_direct(void)
+{
+	sgx_reclaim_direct();
+}
+
+enum { VERB_CREATE = 1, VERB_ADD, VERB_INIT, VERB_MODIFY = 6, VERB_REMOVE };
+
+HARNESS static long ioctl_create(struct file *file, int encl)
+{
+	struct sgx_secs secs = {
+		.base = (u64)(encl + 1) << 32,
+		.size = (u64)eng_size(encl) << 12,
+		.attributes = SGX_ATTR_MODE64BIT,
+		.xfrm = 3,
+		.ssa_frame_size = 1,
+	};
+	struct sgx_enclave_create arg = { .src = (u64)(unsigned long)&secs };
+
+	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_CREATE, (unsigned long)&arg);
+}
+
+HARNESS static long ioctl_add(struct file *file, int encl, int page, int type)
+{
+	struct sgx_secinfo secinfo = {
+		.flags = type == SGX_PAGE_TYPE_TCS ? SGX_SECINFO_TCS :
+			 SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_X,
+	};
+	struct sgx_enclave_add_pages arg = {
+		.src = (u64)(encl << 8 | page | 0x10000) << 12,
+		.offset = (u64)page << 12,
+		.length = PAGE_SIZE,
+		.secinfo = (u64)(unsigned long)&secinfo,
+		.flags = SGX_PAGE_MEASURE,
+	};
+
+	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_ADD_PAGES, (unsigned long)&arg);
+}
+
+HARNESS static long ioctl_init(struct file *file)
+{
+	struct sgx_sigstruct sigstruct = { .body = { .attributes_mask = 0 } };
+	struct sgx_enclave_init arg = { .sigstruct = (u64)(unsigned long)&sigstruct };
+
+	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_INIT, (unsigned long)&arg);
+}
+
+HARNESS static long ioctl_modify(struct file *file, int page, int type)
+{
+	struct sgx_enclave_modify_types arg = {
+		.offset = (u64)page << 12, .length = PAGE_SIZE, .page_type = type,
+	};
+
+	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_MODIFY_TYPES, (unsigned long)&arg);
+}
+
+HARNESS static long ioctl_remove(struct file *file, int page)
+{
+	struct sgx_enclave_remove_pages arg = {
+		.offset = (u64)page << 12, .length = PAGE_SIZE,
+	};
+
+	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_REMOVE_PAGES, (unsigned long)&arg);
+}
+
+HARNESS long tree_ioctl(struct file *file, int verb, int encl, int arg, int type)
+{
+	switch (verb) {
+	case VERB_CREATE:
+		return ioctl_create(file, encl);
+	case VERB_ADD:
+		return ioctl_add(file, encl, arg, type);
+	case VERB_INIT:
+		return ioctl_init(file);
+	case VERB_MODIFY:
+		return ioctl_modify(file, arg, type);
+	case VERB_REMOVE:
+		return ioctl_remove(file, arg);
+	}
+	return -ENOTTY;
+}
+
+/* -- EPC pages and their lists --------------------------------------------------------------- */
+
+#define MANY 256
+static u8 seen[64];
+
+HARNESS static int number_of(const struct sgx_epc_page *page)
+{
+	for (int i = 0; i < sgx_nr_epc_sections; i++) {
+		struct sgx_epc_section *s = &sgx_epc_sections[i];
+		long n = page - s->pages;
+
+		if (page >= s->pages && n < 64) {
+			int frame = frame_at((char *)s->virt_addr + n * PAGE_SIZE);
+
+			if (frame >= 0)
+				return frame;
+		}
+	}
+	return -1;
+}
+
+HARNESS static int sections_pages(int i)
+{
+	int n = 0;
+
+	while (frame_at((char *)sgx_epc_sections[i].virt_addr + n * PAGE_SIZE) >= 0)
+		n++;
+	return n;
+}
+
+HARNESS static void check_free(const struct sgx_epc_page *page, int n)
+{
+	struct probe_frame f;
+
+	probe_epcm(n, &f);
+	if (page->flags != SGX_EPC_PAGE_IS_FREE)
+		violate("2-free-flags", "sgx_free_epc_page",
+			"EPC page %d is on the free list with flags 0x%x", n, page->flags);
+	if (OWNER(page))
+		violate("2-free-flags", "sgx_free_epc_page",
+			"EPC page %d is on the free list and has an owner", n);
+	if (f.valid)
+		violate("10-epcm", "sgx_free_epc_page",
+			"EPC page %d is on the free list and valid in the EPCM", n);
+	if (page->poison)
+		violate("10-epcm", "sgx_free_epc_page",
+			"EPC page %d is poisoned and on the free list", n);
+}
+
+HARNESS static void check_active(const struct sgx_epc_page *page, int n)
+{
+	struct probe_frame f;
+
+	probe_epcm(n, &f);
+	if (!(page->flags & SGX_EPC_PAGE_RECLAIMER_TRACKED))
+		violate("3-tracked", "sgx_mark_page_reclaimable",
+			"EPC page %d is reclaimable and not TRACKED", n);
+	if (!OWNER(page))
+		violate("3-tracked", "sgx_mark_page_reclaimable",
+			"EPC page %d is reclaimable and has no owner", n);
+	if (f.valid && (f.type == SGX_PAGE_TYPE_VA || f.type == SGX_PAGE_TYPE_SECS))
+		violate("4-unreclaimable", "sgx_mark_page_reclaimable",
+			"EPC page %d is a %s page and reclaimable", n,
+			f.type == SGX_PAGE_TYPE_VA ? "VA" : "SECS");
+}
+
+enum { FREE, POISONED, RECLAIMABLE };
+
+HARNESS static int walk(const struct list_head *head, int kind)
+{
+	const struct list_head *pos;
+	int count = 0;
+
+	for (pos = head->next; pos != head && count < MANY; pos = pos->next, count++) {
+		const struct sgx_epc_page *page = container_of(pos, struct sgx_epc_page, list);
+		int n = number_of(page);
+
+		if (n < 0 || pos->next->prev != pos) {
+			violate("1-one-list", "__list_del_entry", "a list of EPC pages is broken");
+			break;
+		}
+		if (seen[n]++)
+			violate("1-one-list", "__list_add", "EPC page %d is on two lists", n);
+		if (kind == FREE)
+			check_free(page, n);
+		if (kind == RECLAIMABLE)
+			check_active(page, n);
+	}
+	return count;
+}
+
+HARNESS static int unlocked(const struct eng_lock *lock)
+{
+	return !lock->owner || lock->owner == eng_current();
+}
+
+/* Whenever a spinlock is about to be released. Returns the number of free pages. */
+HARNESS static int walk_all(void)
+{
+	int free = 0;
+
+	for (int i = 0; i < 64; i++)
+		seen[i] = 0;
+	for (int nid = 0; nid < eng_nr_nodes(); nid++) {
+		if (!(sgx_numa_mask.bits >> nid & 1) || !unlocked(&sgx_numa_nodes[nid].lock))
+			continue;
+		free += walk(&sgx_numa_nodes[nid].free_page_list, FREE);
+		walk(&sgx_numa_nodes[nid].sgx_poison_page_list, POISONED);
+	}
+#ifdef ACTIVE
+	if (unlocked(&ACTIVE_LOCK))
+		walk(&ACTIVE, RECLAIMABLE);
+#endif
+	return free;
+}
+
+HARNESS void probe_pages(void)
+{
+	if (sgx_numa_nodes && sgx_nr_epc_sections)
+		walk_all();
+}
+
+/* Nothing is under way: the counter is what can be allocated. */
+HARNESS void probe_quiet(void)
+{
+	int free = walk_all();
+
+	if (sgx_nr_free_pages.counter != free)
+		violate("11-free-count", "sgx_free_epc_page",
+			"sgx_nr_free_pages is %ld, but %d pages can be allocated",
+			sgx_nr_free_pages.counter, free);
+}
+
+int eng_requested(void);
+
+HARNESS void probe_end(void)
+{
+	probe_quiet();
+	for (int i = 0; i < sgx_nr_epc_sections; i++)
+		for (int n = 0; n < sections_pages(i); n++) {
+			int frame = number_of(&sgx_epc_sections[i].pages[n]);
+
+			if (!seen[frame] && !eng_requested())
+				violate("20-end", "sgx_encl_release",
+					"EPC page %d is on no list when all is closed", frame);
+		}
+}
+
+/* -- enclaves --------------------------------------------------------------------------------- */
+
+static void check_slots(struct sgx_encl *encl, int resident, int evicted) HARNESS;
+static void check_slots(struct sgx_encl *encl, int resident, int evicted)
+{
+	struct list_head *pos;
+	int used = 0, pages = 0;
+
+	for (pos = encl->va_pages.next; pos != &encl->va_pages && pages < MANY; pos = pos->next) {
+		struct sgx_va_page *va = container_of(pos, struct sgx_va_page, list);
+
+		used += __builtin_popcountl(va->slots[0]);
+		pages++;
+	}
+	if (used != evicted)
+		violate("12-va-slots", "sgx_encl_ewb",
+			"%d VA slots are in use for %d evicted pages", used, evicted);
+	if (pages * SGX_VA_SLOT_COUNT - used < resident)
+		violate("12-va-slots", "sgx_encl_grow",
+			"%d free VA slots for %d resident pages", pages * SGX_VA_SLOT_COUNT - used,
+			resident);
+}
+
+HARNESS static void check_ptes(struct sgx_encl *encl, struct mm_struct *mm, int pages)
+{
+	for (int i = 0; i < pages; i++) {
+		int frame = (int)(mm->pte[i] >> 12) - 1, current_frame = -1;
+
+		if (!mm->pte[i])
+			continue;
+		for (int k = 0; k < encl->page_array.count; k++) {
+			struct sgx_encl_page *entry = encl->page_array.slot[k].entry;
+
+			if (encl->page_array.slot[k].first == PFN_DOWN(encl->base) + i &&
+			    entry->epc_page)
+				current_frame = number_of(entry->epc_page);
+		}
+		if (frame != current_frame)
+			violate("13-mappings", "sgx_vma_fault",
+				"the PTE of page %d maps EPC page %d, which is not this page",
+				i, frame);
+	}
+}
+
+/* At the end of a call, if nobody is inside of encl->lock or of an ioctl. */
+HARNESS void probe_encl(void *private_data)
+{
+	struct sgx_encl *encl = private_data;
+	int resident = 0, evicted = 0, id = (int)(encl->base >> 32) - 1;
+	unsigned long busy = 1UL << SGX_ENCL_IOCTL;
+
+	if (encl->lock.owner || (encl->flags & busy) ||
+	    !(encl->flags & (1UL << SGX_ENCL_CREATED)) || encl->page_array.lock.owner)
+		return;
+	for (int i = 0; i < encl->page_array.count; i++) {
+		struct sgx_encl_page *entry = encl->page_array.slot[i].entry;
+
+		if (entry->epc_page)
+			resident++;
+		else
+			evicted++;
+	}
+	if (resident != (int)encl->secs_child_cnt)
+		violate("9-child-count", "sgx_encl_ewb", "secs_child_cnt is %u with %d pages resident",
+			encl->secs_child_cnt, resident);
+	if (resident && !encl->secs.epc_page)
+		violate("9-child-count", "sgx_encl_ewb",
+			"the SECS is evicted with %d pages resident", resident);
+	check_slots(encl, resident + !!encl->secs.epc_page, evicted + !encl->secs.epc_page);
+	/* A process that has no thread left uses none of its PTEs. */
+	if (process_mm(id) && process_mm(id)->users)
+		check_ptes(encl, process_mm(id), eng_size(id));
+}
+
+/* -- names for the trace ------------------------------------------------------------------------ */
+
+HARNESS const char *probe_name(const void *addr, const char *what, size_t offset)
+{
+	static char names[4][64];
+	static int turn;
+	char *buf = names[turn++ & 3];
+
+	if (!__builtin_strstr(what, "epc_page"))
+		return NULL;
+	if (!sgx_nr_epc_sections)
+		return NULL;
+	__builtin_snprintf(buf, 64, "EPC page %d", number_of(
+		(const struct sgx_epc_page *)((const char *)addr + offset -
+		offset % sizeof(struct sgx_epc_page))));
+	return buf;
+}
