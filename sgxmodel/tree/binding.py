@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int32, c_uint32, c_uint64
 from pathlib import Path
 from typing import Any, ClassVar
@@ -61,7 +61,6 @@ class RawSchedule(Structure):
     _fields_: Fields = [
         ("mode", c_int32),
         ("memory", c_int32),
-        ("races", c_int32),
         ("eager", c_int32),
         ("nswitch", c_int32),
         ("nchoice", c_int32),
@@ -83,6 +82,7 @@ class RawFinding(Structure):
         ("title", c_char * 160),
         ("message", c_char * 320),
         ("pc", ctypes.c_void_p),
+        ("line", ctypes.c_void_p),
         ("step", c_uint32),
         ("task", c_int32),
     ]
@@ -136,11 +136,16 @@ class Engine:
         if dll.eng_init():
             raise TreeError(f"{library}: the engine does not start")
 
-    def boot(self, config: Config, calls: Sequence[Call]) -> None:
-        """Boot the driver and run the set-up.  Raises :class:`TreeError`."""
+    def boot(self, config: Config, calls: Sequence[Call], result: RawResult) -> int:
+        """Boot the driver and run the set-up: how much is wrong by then.
+
+        Raises :class:`TreeError` if the set-up fails otherwise.
+        """
         array = (Call * max(1, len(calls)))(*calls)
-        if self.dll.eng_boot(byref(config), array, len(calls)):
+        status = self.dll.eng_boot(byref(config), array, len(calls))
+        if status < 0:
             raise TreeError(self.dll.eng_error().decode())
+        return int(self.dll.eng_boot_result(byref(result))) if status else 0
 
     def run(self, schedule: RawSchedule, result: RawResult) -> int:
         """One run; the number of findings."""
@@ -164,6 +169,13 @@ class Engine:
         """One run, with its events as lines of tab-separated text."""
         self.dll.eng_trace(1)
         self.run(schedule, result)
+        self.dll.eng_trace(0)
+        return str(self.dll.eng_trace_text().decode("ascii", "replace"))
+
+    def traced_boot(self, boot: Callable[[], object]) -> str:
+        """The same of a boot."""
+        self.dll.eng_trace(1)
+        boot()
         self.dll.eng_trace(0)
         return str(self.dll.eng_trace_text().decode("ascii", "replace"))
 

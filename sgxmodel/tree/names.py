@@ -44,13 +44,13 @@ class Names:
         # A return address belongs to the line of the call before it.
         asked = "\n".join(hex(pc - self.base - 1) for pc in new)
         done = subprocess.run(
-            [self.tool, "-f", "-e", str(self.library)],
+            [self.tool, "-a", "-i", "-f", "-e", str(self.library)],
             input=asked, capture_output=True, text=True, check=False,
         )  # fmt: skip
-        lines = done.stdout.splitlines()
-        for i, pc in enumerate(new):
-            function, where = [*lines[2 * i : 2 * i + 2], "?", "?:0"][:2]
-            self.known[pc] = _place(function, where)
+        for pc, chain in zip(new, _chains(done.stdout), strict=False):
+            self.known[pc] = chain
+        for pc in new:
+            self.known.setdefault(pc, Place())
 
     def place(self, pc: int) -> Place:
         """One place."""
@@ -58,7 +58,29 @@ class Names:
         return self.known[pc]
 
 
-def _place(function: str, where: str) -> Place:
+def _chains(output: str) -> list[Place]:
+    """Per address: the innermost place in the driver's own files, or the innermost."""
+    out: list[Place] = []
+    chain: list[Place] = []
+    lines = output.splitlines()
+    at = 0
+    while at < len(lines):
+        if lines[at].startswith("0x"):
+            if chain:
+                out.append(_driver(chain))
+            chain = []
+            at += 1
+            continue
+        chain.append(_place(*lines[at : at + 2]))
+        at += 2
+    return [*out, _driver(chain)] if chain else out
+
+
+def _driver(chain: list[Place]) -> Place:
+    return next((p for p in chain if p.file.startswith(str(DRIVER))), chain[0])
+
+
+def _place(function: str, where: str = "") -> Place:
     file, _, line = where.partition(" (")[0].rpartition(":")
     marker = f"{DRIVER}/"
     if marker in file:

@@ -58,7 +58,6 @@ struct eng_pair {
 struct eng_schedule {
 	int32_t mode;
 	int32_t memory;			/* preemption at every memory access */
-	int32_t races;			/* happens-before clocks */
 	int32_t eager;			/* MODE_ORDER: ksgxd between the calls, too */
 	int32_t nswitch, nchoice, norder;
 	uint32_t length;		/* expected steps, for PCT and bounded */
@@ -75,7 +74,8 @@ struct eng_finding {
 	char func[64];
 	char title[160];
 	char message[320];
-	const void *pc;			/* where the driver was */
+	const void *pc;			/* in the driver's function */
+	const void *line;		/* where in it */
 	uint32_t step;
 	int32_t task;
 };
@@ -101,6 +101,7 @@ struct eng_stats {
 
 int eng_init(void);
 const char *eng_error(void);
+int eng_boot_result(struct eng_result *result);
 int eng_boot(const struct eng_config *config, const struct eng_call *calls, int ncalls);
 void eng_allow(int call, int value);
 void eng_allow_none(void);

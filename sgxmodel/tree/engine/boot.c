@@ -89,27 +89,50 @@ static void count_result(int index, int value)
 	}
 }
 
+/* The driver's function that a bad result is blamed on. */
+static const char *blamed(const struct task *t, const struct eng_call *call, int value)
+{
+	if (t->refused || value == -12)
+		return "sgx_alloc_epc_page";
+	if (call->verb == V_ACCEPT)
+		return "sgx_encl_eaug_page";
+	return call->verb == V_TOUCH ? "sgx_vma_fault" : "sgx_ioctl";
+}
+
+/* A fault on a running enclave may fail for want of memory, and for nothing else. */
+static void justified(const struct task *t, const struct eng_call *call, int value)
+{
+	if (!t->ready || t->exhausted || (value != RESULT_SIGBUS && value != RESULT_OOM))
+		return;
+	violate("15-errno", blamed(t, call, value), "an access of task%d is killed with %d\n"
+		"the enclave runs, memory can be had, and nothing was made to fail", t->id, value);
+}
+
 static void check_result(struct task *t, int value)
 {
 	int index = t->first_call + t->call;
+	const struct eng_call *call = &keep->calls[index];
 	int n = keep->allowed_cnt[index];
-	const char *how = value >= RESULT_SIGBUS ? "kills the process" : "fails";
 
 	keep->result.result[index] = value;
 	count_result(index, value);
-	if (n <= 0 || W.excused)
+	if (W.excused)
 		return;
 	for (int i = 0; i < n; i++)
 		if (keep->allowed[index][i] == value)
-			return;
+			n = 0;
+	if (n <= 0) {
+		justified(t, call, value);
+		return;
+	}
 	/* What follows from a result that overlap alone gives is no news. */
 	W.excused = 1;
 	if (!value || value == -16 || value == -11 || value == -512 || t->exhausted)
 		return;
-	violate("16-benign-race", keep->calls[index].verb == V_TOUCH ||
-		keep->calls[index].verb == V_ACCEPT ? "sgx_vma_fault" : "sgx_ioctl",
-		"a call of %s %s with %d, which no order without overlap gives", t->name, how,
-		value);
+	violate("16-benign-race", blamed(t, call, value), "a call of task%d %s with %d\n"
+		"no order of whole calls gives that%s", t->id,
+		value >= RESULT_SIGBUS ? "kills the process" : "fails", value,
+		t->refused ? "; the pages that could be reclaimed were in a reclaimer's hands" : "");
 }
 
 static void task_main(struct task *t)
@@ -277,9 +300,8 @@ int eng_boot(const struct eng_config *config, const struct eng_call *calls, int 
 	W.limit = 1000000;
 	W.next_at = ~0U;
 	sched_run(W.setup);
-	if (!*keep->error && keep->result.nfound)
-		snprintf(keep->error, sizeof(keep->error), "in the set-up: %s: %s",
-			 keep->result.found[0].id, keep->result.found[0].title);
+	if (keep->result.nfound)
+		return 1;
 	if (*keep->error)
 		return -1;
 	open_stage(config);
@@ -347,6 +369,13 @@ static void give_result(struct eng_result *to)
 	memcpy(to->switches, r->switches, r->nswitch * sizeof(r->switches[0]));
 	memcpy(to->choices, r->choices, r->nchoice * sizeof(r->choices[0]));
 	memcpy(to->result, r->result, keep->ncalls * sizeof(r->result[0]));
+}
+
+/* What was found while booting or in the set-up. */
+int eng_boot_result(struct eng_result *result)
+{
+	give_result(result);
+	return keep->result.nfound;
 }
 
 int eng_run(const struct eng_schedule *schedule, struct eng_result *result)

@@ -67,7 +67,9 @@ struct task {
 	int signal;
 	int yields;			/* waits for the others' next move: a retry */
 	int retries;
-	int exhausted;			/* an allocation of its present call was refused */
+	int exhausted;			/* no EPC page could be had in its present call */
+	int refused;			/* one was refused while a reclaimer held the others */
+	int ready;			/* its access hits a running enclave */
 	int call;			/* index of the present call */
 	int in_call;
 	int calls;
@@ -207,7 +209,6 @@ extern size_t heap_used;
 
 /* -- around the driver ------------------------------------------------------------------- */
 
-void race_access(const void *addr, int size, int write, int plain, const void *pc);
 void mm_boot(void);
 struct mm_struct *process_mm(int encl);
 int user_call(struct task *task, const struct eng_call *call);
@@ -215,6 +216,7 @@ void user_close_all(void);
 void queue_work(int kind, void *obj, u32 mask);
 void worker_main(struct task *task);
 void run_task_work(struct task *task);
+int access_of_absent_page(const struct eng_call *call);
 void file_release(struct file *file);
 struct file *file_new(int encl);
 void shmem_release(struct file *file);
@@ -254,7 +256,8 @@ void probe_pages(void);
 void probe_encl(void *private_data);
 void probe_quiet(void);
 void probe_end(void);
-int probe_encl_ready(void *private_data, int page);
+int probe_encl_ready(void *private_data, int page, int sgx2);
+void probe_refusal(int *exhausted, int *refused);
 const char *probe_name(const void *addr, const char *what, size_t offset);
 
 #endif

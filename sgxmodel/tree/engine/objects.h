@@ -28,7 +28,6 @@ struct eng_lock {
 	int kind;
 	unsigned int readers;		/* mask of tasks that hold it for reading */
 	unsigned int writers_waiting;
-	int clock;			/* its place in race.c */
 };
 
 void eng_lock_init(struct eng_lock *lock, const char *name, int kind);

@@ -50,6 +50,7 @@ static void add_finding(const char *id, const char *func, const char *fmt, va_li
 	snprintf(f->title, sizeof(f->title), "%.159s", text);
 	snprintf(f->message, sizeof(f->message), "%.319s", newline ? newline : "");
 	f->pc = driver_pc();
+	f->line = line_pc();
 	f->step = W.step;
 	f->task = W.current;
 	if (keep->trace_on)
@@ -175,6 +176,8 @@ void trace_event(const void *pc, const char *fmt, ...)
 void eng_trace(int on)
 {
 	keep->trace_on = on;
+	if (!on)
+		return;
 	keep->trace_len = 0;
 	if (keep->trace)
 		keep->trace[0] = 0;

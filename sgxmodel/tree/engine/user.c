@@ -189,6 +189,19 @@ static int do_signal(int target)
 	return 0;
 }
 
+static int ready_for(const struct eng_call *call)
+{
+	struct file *file = procs[call->encl].file;
+	int ready;
+
+	if (!is_access(call->verb) || !file || !process_mm(call->encl)->vma)
+		return 0;
+	W.quiet++;
+	ready = probe_encl_ready(file->private_data, call->arg, keep->config.sgx2);
+	W.quiet--;
+	return ready;
+}
+
 static int dispatch(struct task *task, const struct eng_call *call)
 {
 	switch (call->verb) {
@@ -214,6 +227,7 @@ static int in_process(struct task *task, const struct eng_call *call)
 		return is_access(call->verb) ? RESULT_SIGSEGV : call->verb == V_MUNMAP ? 0 : -EBADF;
 	mm->users++;
 	task->pub.mm = mm;
+	task->ready = ready_for(call);
 	ret = dispatch(task, call);
 	task->pub.mm = NULL;
 	eng_mmput(mm);
@@ -226,7 +240,7 @@ int user_call(struct task *task, const struct eng_call *call)
 
 	task->signal = 0;		/* what came while in user space is handled there */
 	task->retries = 0;
-	task->exhausted = 0;
+	task->exhausted = task->refused = task->ready = 0;
 	eng_yield_point();
 	switch (call->verb) {
 	case V_RECLAIM:

@@ -282,6 +282,45 @@ HARNESS void probe_pages(void)
 		walk_all();
 }
 
+/*
+ * No page is free at the moment.  Is nothing reclaimable either: then who asks
+ * is rightly told no.  Or has a reclaimer taken all that is: then it is not.
+ */
+HARNESS void probe_refusal(int *exhausted, int *refused)
+{
+	int tracked = 0;
+
+#ifdef ACTIVE
+	if (ACTIVE.next != &ACTIVE)
+		return;
+#endif
+	for (int i = 0; i < sgx_nr_epc_sections; i++)
+		for (int n = 0; n < sections_pages(i); n++) {
+			const struct sgx_epc_page *page = &sgx_epc_sections[i].pages[n];
+
+			if (page->flags & SGX_EPC_PAGE_IS_FREE && !page->poison)
+				return;
+			tracked |= page->flags & SGX_EPC_PAGE_RECLAIMER_TRACKED;
+		}
+	if (tracked)
+		*refused = 1;
+	else
+		*exhausted = 1;
+}
+
+/* A fault on this page of this enclave can be served, given memory. */
+HARNESS int probe_encl_ready(void *private_data, int page, int sgx2)
+{
+	struct sgx_encl *encl = private_data;
+
+	if (!(encl->flags & (1UL << SGX_ENCL_INITIALIZED)))
+		return 0;
+	for (int i = 0; i < encl->page_array.count; i++)
+		if (encl->page_array.slot[i].first == PFN_DOWN(encl->base) + page)
+			return 1;
+	return sgx2;
+}
+
 /* Nothing is under way: the counter is what can be allocated. */
 HARNESS void probe_quiet(void)
 {

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Search one scenario on a tree: several ways to draw schedules, in turn, then minimise."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import attrs
+
+from sgxmodel.scenario.model import Scenario
+from sgxmodel.search.schedule import Schedule
+from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
+from sgxmodel.trace.events import Trace
+from sgxmodel.tree.binding import BOUNDED, PCT, WALK, Engine
+from sgxmodel.tree.minimise import minimise
+from sgxmodel.tree.names import Names
+from sgxmodel.tree.plan import plan
+from sgxmodel.tree.record import MEMORY, record
+from sgxmodel.tree.runs import Found, Key, Runner
+from sgxmodel.tree.sequential import learn_orders
+
+Progress = Callable[[int, int], None]
+RUNS_PER_SCHEDULE = 20
+"""The engine is that much faster than the model, for which scenarios plan."""
+SEARCH_SHARE = 0.6
+CHUNK = 500
+
+
+@attrs.frozen
+class Way:
+    """A way to draw schedules."""
+
+    mode: int
+    memory: int = 0
+    depth: int = 0
+    probability: int = 0
+
+
+WAYS = (
+    Way(WALK, probability=3000),
+    Way(BOUNDED, depth=1),
+    Way(BOUNDED, depth=2),
+    Way(PCT, depth=3),
+    Way(WALK, probability=600, memory=1),
+    Way(BOUNDED, depth=2, memory=1),
+    Way(BOUNDED, depth=3),
+    Way(PCT, depth=2, memory=1),
+)
+"""High probabilities together with memory accesses would only lose the thread."""
+
+
+def check_scenario(
+    engine: Engine,
+    scenario: Scenario,
+    *,
+    target: str = "tree",
+    runs: int | None = None,
+    seed: int = 0,
+    deadline: float | None = None,
+    progress: Progress | None = None,
+    traces: bool = True,
+) -> tuple[ScenarioResult, list[Trace]]:
+    """Run planned schedules; every finding is minimised, replayed and traced.
+
+    ``deadline`` is a ``time.monotonic()`` value.  Without hitting it the result
+    depends on ``seed`` alone.
+    """
+    planned = runs or scenario.schedules * RUNS_PER_SCHEDULE
+    began = time.monotonic()
+    until = None if deadline is None else began + SEARCH_SHARE * (deadline - began)
+    runner = Runner(engine, plan(scenario), Names(engine.library, engine.base))
+    search = Search(runner, seed)
+    if not runner.early:
+        learn_orders(runner)
+        search.go(planned, until, progress)
+    best = runner.early or search.minimal(deadline)
+    evidence = Evidence(search.runs, planned, 0, int(runner.stats.steps))
+    findings = tuple(_finding(scenario, found) for found in best)
+    verdict, message = issue(findings, evidence, ())
+    result = ScenarioResult(
+        scenario, verdict, findings, evidence, {}, runner.counted(), {}, message=message
+    )
+    written = [record(runner, f, target + MEMORY * f.memory) for f in best] if traces else []
+    return result, written
+
+
+def _finding(scenario: Scenario, found: Found) -> Finding:
+    return Finding(found.violation, scenario, found.schedule, found.steps, found.preemptions)
+
+
+class Search:
+    """What was found so far, smallest of each kind."""
+
+    def __init__(self, runner: Runner, seed: int) -> None:
+        self.runner = runner
+        self.seed = seed
+        self.runs = 0
+        self.best: dict[Key, Found] = {}
+        self.first: dict[Key, int] = {}
+        """The run in which each kind was first seen."""
+
+    def note(self, found: list[Found]) -> None:
+        for one in found:
+            key = one.violation.key
+            self.first.setdefault(key, self.runs)
+            if key not in self.best or one.size < self.best[key].size:
+                self.best[key] = one
+
+    def go(self, planned: int, until: float | None, progress: Progress | None) -> None:
+        """First each task first without preemption, then all ways in turn."""
+        for task in range(self.runner.plan.config.tasks):
+            self.runs += 1
+            self.note(self.runner.replay(Schedule(((0, task),) if task else ())))
+        length = max(1, self.runner.result.steps)
+        for number, way in self._turns(planned):
+            if self.runs >= planned or (until is not None and time.monotonic() >= until):
+                break
+            self._chunk(way, min(number, planned - self.runs), length)
+            length = max(1, int(self.runner.stats.steps / max(1, self.runner.stats.runs)))
+            if progress is not None:
+                progress(self.runs, planned)
+
+    def _turns(self, planned: int) -> Iterator[tuple[int, Way]]:
+        number = max(1, min(CHUNK, planned // len(WAYS)))
+        while True:
+            for way in WAYS:
+                yield number, way
+
+    def _chunk(self, way: Way, runs: int, length: int) -> None:
+        # Memory accesses are about six times as many as synchronisation points.
+        span = length * (6 if way.memory else 1)
+        seed = (self.seed + 1) * 0x9E3779B97F4A7C15 + self.runs * 0x2545F4914F6CDD1D
+        while runs > 0:
+            done, found = self.runner.search(
+                way.mode, runs, seed, memory=way.memory, depth=way.depth,
+                probability=way.probability, length=span,
+            )  # fmt: skip
+            runs -= done
+            self.runs += done
+            seed = self.runner.raw.seed
+            self.note(found)
+
+    def minimal(self, deadline: float | None) -> list[Found]:
+        """Each kind of violation, replayed and shrunk; smallest first."""
+        out = []
+        for key in sorted(self.best):
+            small = minimise(self.runner, key, self.best[key], deadline)
+            again = self.runner.replay(small.schedule, small.memory)
+            if key not in {f.violation.key for f in again}:
+                raise RuntimeError(f"{key[0]} in {key[1]} does not replay: a defect of sgxmodel")
+            out.append(small)
+        return sorted(out, key=lambda f: (*f.size, f.violation.key))

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One scenario on one engine: single runs, and what they find, as plain data."""
+
+from __future__ import annotations
+
+import ctypes
+import re
+
+import attrs
+
+from sgxmodel.invariants.base import INVARIANTS, Violation
+from sgxmodel.search.schedule import Schedule
+from sgxmodel.tree.binding import (
+    REPLAY,
+    RESULT_NONE,
+    Engine,
+    Pair,
+    RawFinding,
+    RawResult,
+    RawSchedule,
+    Stats,
+)
+from sgxmodel.tree.names import Names
+from sgxmodel.tree.plan import Plan, result_text
+
+Key = tuple[str, str]
+RESULT = re.compile(r"\bwith (-\d+|100[123])\b")
+
+
+@attrs.frozen
+class Found:
+    """A run that violates something: all that is needed to repeat it."""
+
+    violation: Violation
+    schedule: Schedule
+    memory: bool
+    """Whether tasks can be preempted at every memory access."""
+    preemptions: int
+    steps: int
+
+    @property
+    def size(self) -> tuple[int, int, int, int]:
+        """What minimisation makes smaller."""
+        switches = len(self.schedule.switches) + len(self.schedule.choices)
+        return (self.preemptions, switches, int(self.memory), self.steps)
+
+
+class Runner:
+    """An engine that has booted a scenario."""
+
+    def __init__(self, engine: Engine, plan: Plan, names: Names) -> None:
+        self.engine = engine
+        self.plan = plan
+        self.names = names
+        self.raw = RawSchedule()
+        self.result = RawResult()
+        self.stats = Stats()
+        self.early = self.boot()
+        """What is violated by the end of the set-up: no schedule can be run then."""
+
+    def boot(self) -> list[Found]:
+        """Boot and set up, again if need be."""
+        self.result.nswitch = self.result.nchoice = 0
+        self.engine.boot(self.plan.config, self.plan.calls, self.result)
+        return self.found(False)
+
+    def replay(self, schedule: Schedule, memory: bool = False) -> list[Found]:
+        """Run one schedule."""
+        if self.early:
+            return self.boot()
+        self._load(schedule, memory)
+        self.engine.run(self.raw, self.result)
+        return self.found(memory)
+
+    def search(self, mode: int, runs: int, seed: int, **how: int) -> tuple[int, list[Found]]:
+        """Up to ``runs`` runs, until one finds something: how many there were, and what."""
+        raw = self.raw
+        raw.mode, raw.seed = mode, seed & (1 << 64) - 1
+        raw.memory, raw.length = how.get("memory", 0), how.get("length", 200)
+        raw.depth, raw.probability = how.get("depth", 0), how.get("probability", 0)
+        raw.nswitch = raw.nchoice = raw.norder = 0
+        at = self.engine.search(raw, runs, self.result, self.stats)
+        return (at or runs), (self.found(bool(raw.memory)) if at else [])
+
+    def order(self, order: tuple[int, ...], eager: bool) -> bool:
+        """Whole calls one after the other.  Whether all of them returned."""
+        raw = self.raw
+        raw.mode, raw.memory, raw.eager = 4, 0, int(eager)
+        raw.nswitch = raw.nchoice = 0
+        raw.norder = len(order)
+        raw.order[: len(order)] = order
+        self.engine.run(raw, self.result)
+        first = self.plan.config.setup
+        return RESULT_NONE not in self.result.result[first : len(self.plan.calls)]
+
+    def found(self, memory: bool) -> list[Found]:
+        """What the latest run violates."""
+        result = self.result
+        schedule = Schedule(
+            tuple((p.step, p.what) for p in result.switches[: result.nswitch]),
+            tuple((p.step, p.what) for p in result.choices[: result.nchoice]),
+        )
+        return [
+            Found(self._violation(raw), schedule, memory, result.preemptions, raw.step)
+            for raw in result.found[: result.nfound]
+        ]
+
+    def _violation(self, raw: RawFinding) -> Violation:
+        function = raw.func.decode() or self.names.place(raw.pc or 0).function
+        title = self.plan_names(raw.title.decode("ascii", "replace"))
+        message = self.plan_names(raw.message.decode("ascii", "replace"))
+        where = self.names.place(raw.line or 0)
+        if raw.id == b"6-references" and where.lineno:
+            message += f"{'; ' * bool(message)}at {where.file}:{where.lineno}"
+        return INVARIANTS[raw.id.decode()](function, title, message)
+
+    def plan_names(self, text: str) -> str:
+        """The engine numbers tasks and results; a scenario names them."""
+        for i in range(self.plan.config.tasks - 1, -1, -1):
+            text = text.replace(f"task{i}", self.plan.tasks[i])
+        return RESULT.sub(lambda match: f"with {result_text(int(match[1]))}", text)
+
+    def trace(self, schedule: Schedule, memory: bool) -> str:
+        """The events of one run."""
+        if self.early:
+            return self.engine.traced_boot(self.boot)
+        self._load(schedule, memory)
+        return self.engine.traced(self.raw, self.result)
+
+    def counted(self) -> dict[tuple[str, str], int]:
+        """How often each call gave each result."""
+        out: dict[tuple[str, str], int] = {}
+        value, count = ctypes.c_int(), ctypes.c_uint64()
+        for call in range(self.plan.config.setup, len(self.plan.calls)):
+            verb = self.plan.texts[call].split()[0]
+            for i in range(8):
+                if not self.engine.dll.eng_counted(
+                    call, i, ctypes.byref(value), ctypes.byref(count)
+                ):
+                    break
+                at = (verb, result_text(value.value))
+                out[at] = out.get(at, 0) + count.value
+        return out
+
+    def _load(self, schedule: Schedule, memory: bool) -> None:
+        raw = self.raw
+        raw.mode, raw.memory = REPLAY, int(memory)
+        raw.norder = 0
+        raw.nswitch, raw.nchoice = len(schedule.switches), len(schedule.choices)
+        for i, pair in enumerate(schedule.switches):
+            raw.switches[i] = Pair(*pair)
+        for i, pair in enumerate(schedule.choices):
+            raw.choices[i] = Pair(*pair)
