@@ -92,7 +92,7 @@ static void count_result(int index, int value)
 /* The driver's function that a bad result is blamed on. */
 static const char *blamed(const struct task *t, const struct eng_call *call, int value)
 {
-	if (t->refused || value == -12)
+	if (t->refused)
 		return "sgx_alloc_epc_page";
 	if (call->verb == V_ACCEPT)
 		return "sgx_encl_eaug_page";

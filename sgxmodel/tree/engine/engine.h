@@ -257,7 +257,7 @@ void probe_encl(void *private_data);
 void probe_quiet(void);
 void probe_end(void);
 int probe_encl_ready(void *private_data, int page, int sgx2);
-void probe_refusal(int *exhausted, int *refused);
+int probe_exhausted(void);
 const char *probe_name(const void *addr, const char *what, size_t offset);
 
 #endif

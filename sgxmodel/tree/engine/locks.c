@@ -149,11 +149,6 @@ void lock_drop(struct eng_lock *lock, const char *func)
 	lock->owner = NULL;
 	drop(t, lock);
 	eng_yield_point();
-	if (lock->kind == ENG_SPIN && strstr(func, "alloc_epc_page")) {
-		W.quiet++;
-		probe_refusal(&t->exhausted, &t->refused);
-		W.quiet--;
-	}
 }
 
 void eng_lock(struct eng_lock *lock, const char *func)

@@ -22,6 +22,23 @@ static unsigned long base_of(int encl)
 	return (unsigned long)(encl + 1) << 32;
 }
 
+void *eng_err_ptr(long error, const char *func);
+
+/* What an allocation that fails means for the call's result: see check_result(). */
+void *eng_err_ptr(long error, const char *func)
+{
+	if (error == -ENOMEM && !strcmp(func, "sgx_alloc_epc_page")) {
+		W.quiet++;
+		if (probe_exhausted())
+			cur()->exhausted = 1;
+		else
+			cur()->refused = 1;
+		W.quiet--;
+		TRACE("sgx_alloc_epc_page() gives -ENOMEM");
+	}
+	return (void *)error;
+}
+
 /* -- system calls --------------------------------------------------------------------------- */
 
 static int do_open(int encl)

@@ -283,29 +283,21 @@ HARNESS void probe_pages(void)
 }
 
 /*
- * No page is free at the moment.  Is nothing reclaimable either: then who asks
- * is rightly told no.  Or has a reclaimer taken all that is: then it is not.
+ * An allocation is told that there is nothing to be had.  Rightly so if no page
+ * is free, reclaimable or in a reclaimer's hands.
  */
-HARNESS void probe_refusal(int *exhausted, int *refused)
+HARNESS int probe_exhausted(void)
 {
-	int tracked = 0;
-
-#ifdef ACTIVE
-	if (ACTIVE.next != &ACTIVE)
-		return;
-#endif
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
 		for (int n = 0; n < sections_pages(i); n++) {
 			const struct sgx_epc_page *page = &sgx_epc_sections[i].pages[n];
 
-			if (page->flags & SGX_EPC_PAGE_IS_FREE && !page->poison)
-				return;
-			tracked |= page->flags & SGX_EPC_PAGE_RECLAIMER_TRACKED;
+			if (page->poison && (page->flags & SGX_EPC_PAGE_IS_FREE))
+				continue;
+			if (page->flags & (SGX_EPC_PAGE_IS_FREE | SGX_EPC_PAGE_RECLAIMER_TRACKED))
+				return 0;
 		}
-	if (tracked)
-		*refused = 1;
-	else
-		*exhausted = 1;
+	return 1;
 }
 
 /* A fault on this page of this enclave can be served, given memory. */
