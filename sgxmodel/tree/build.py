@@ -108,7 +108,7 @@ def own(folder: str) -> Path:
 def _hash(source: Source, cc: Compiler) -> str:
     digest = hashlib.sha256()
     flags = (*COMMON, *ENGINE_FLAGS, *DRIVER_FLAGS, *LINK_FLAGS, *VOLATILE[cc.kind])
-    for text in (VERSION, cc.command, cc.version, *flags, str(source.root)):
+    for text in (VERSION, cc.command, cc.version, *flags):
         digest.update(text.encode() + b"\0")
     files = source.files() + sorted(own("shim").iterdir()) + sorted(own("engine").iterdir())
     for file in files:

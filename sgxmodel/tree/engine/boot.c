@@ -253,7 +253,7 @@ static void open_stage(const struct eng_config *c)
 		k->wait = queue->waiters >> W.ksgxd & 1 ? WAIT_QUEUE : WAIT_NONE;
 	}
 	memcpy(W.fail, c->fail, sizeof(W.fail));
-	W.step = 0;
+	W.step = W.accesses = 0;
 	W.limit = 40000;
 	W.ended = W.requested = W.excused = 0;
 	W.seq_pos = 0;
@@ -266,6 +266,7 @@ int eng_init(void)
 {
 	keep = calloc(1, sizeof(*keep));
 	mem_init();
+	crash_init();
 	return state_init();
 }
 
@@ -299,7 +300,9 @@ int eng_boot(const struct eng_config *config, const struct eng_call *calls, int 
 	make_tasks(config);
 	W.limit = 1000000;
 	W.next_at = ~0U;
+	crash_guard();
 	sched_run(W.setup);
+	crash_unguard();
 	if (keep->result.nfound)
 		return 1;
 	if (*keep->error)
@@ -381,7 +384,9 @@ int eng_boot_result(struct eng_result *result)
 int eng_run(const struct eng_schedule *schedule, struct eng_result *result)
 {
 	take_schedule(schedule);
+	crash_guard();
 	run();
+	crash_unguard();
 	give_result(result);
 	return keep->result.nfound;
 }
@@ -397,6 +402,7 @@ int eng_search(struct eng_schedule *schedule, int runs, struct eng_result *resul
 	int found = 0;
 
 	take_schedule(schedule);
+	crash_guard();
 	for (int i = 0; i < runs && !found; i++) {
 		run();
 		keep->schedule.seed += 0x632be59bd9b4e019ULL;
@@ -404,6 +410,7 @@ int eng_search(struct eng_schedule *schedule, int runs, struct eng_result *resul
 		if (keep->result.nfound)
 			found = i + 1;
 	}
+	crash_unguard();
 	stats->steps += keep->total_steps - steps;
 	stats->sometimes |= keep->sometimes;
 	schedule->seed = keep->schedule.seed;

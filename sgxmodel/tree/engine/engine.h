@@ -106,6 +106,7 @@ struct world {
 	int aborted;
 	u32 step, next_at;
 	u32 limit;
+	u32 accesses;			/* of memory: an endless loop makes many */
 	int dirty;			/* something became enabled: PCT looks again */
 	int switch_pos, choice_pos;
 	u32 preemptions;
@@ -206,6 +207,10 @@ void state_save(void);
 void state_restore(void);
 int in_state(const void *addr, size_t size);
 extern size_t heap_used;
+
+void crash_init(void);
+void crash_guard(void);
+void crash_unguard(void);
 
 /* -- around the driver ------------------------------------------------------------------- */
 

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Unmodified drivers build, boot and run every scenario, always in the same way."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from properties.tree.trees import engine_of, library_of, runner
+from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.search.schedule import Schedule
+from sgxmodel.tree.binding import RESULT_NONE, WALK
+
+HASHES = """
+import sys
+from pathlib import Path
+from sgxmodel.scenario.catalogue import scenario
+from sgxmodel.search.schedule import Schedule
+from sgxmodel.tree.binding import Engine
+from sgxmodel.tree.names import Names
+from sgxmodel.tree.plan import plan
+from sgxmodel.tree.runs import Runner
+engine = Engine(Path(sys.argv[1]))
+for name in sys.argv[2:]:
+    runner = Runner(engine, plan(scenario(name)), Names(engine.library, engine.base))
+    runner.replay(Schedule(((3, 1), (17, 0), (40, 1))), True)
+    print(runner.result.hash)
+"""
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_runs_every_scenario(tree: Path, name: str) -> None:
+    made = runner(tree, name)
+    assert not made.early
+    found = made.replay(Schedule())
+    first = made.plan.config.setup
+    ends = RESULT_NONE not in made.result.result[first : len(made.plan.calls)]
+    assert ends or found
+
+
+def test_a_run_is_the_same_in_every_process(tree: Path) -> None:
+    names = ["fault-reclaim", "remove-reclaim", "numa"]
+    own = []
+    for name in names:
+        made = runner(tree, name)
+        for _ in range(2):
+            made.replay(Schedule(((3, 1), (17, 0), (40, 1))), True)
+            own.append(made.result.hash)
+    command = [sys.executable, "-c", HASHES, str(library_of(tree)), *names]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert [int(line) for line in done.stdout.split()] == own[::2] == own[1::2]
+
+
+def test_another_schedule_is_another_run(tree: Path) -> None:
+    made = runner(tree, "fault-reclaim")
+    hashes = set()
+    for step in range(1, 40):
+        made.replay(Schedule(((step, 1),)))
+        hashes.add(made.result.hash)
+    assert len(hashes) > 30
+
+
+def test_what_a_search_finds_replays(tree: Path) -> None:
+    made = runner(tree, "remove-reclaim")
+    runs, found = made.search(WALK, 5000, 7, probability=3000)
+    assert found, runs
+    hash_ = made.result.hash
+    again = made.replay(found[0].schedule)
+    assert [f.violation.key for f in again] == [f.violation.key for f in found]
+    assert made.result.hash == hash_
+
+
+def test_state_is_small(tree: Path) -> None:
+    runner(tree, "fault-reclaim")
+    assert engine_of(tree).state_bytes < 128 * 1024

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What is wrong in unmodified kernels (6.1, 6.12), each with its code path in findings.md."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from properties.tree.trees import kinds, runner, searched
+from sgxmodel.search.schedule import Schedule
+from sgxmodel.tree.minimise import minimise
+from sgxmodel.tree.record import record, schedule_of, uses_memory
+
+EVICTED_THEN_REMOVED = """
+scenario evicted-then-removed
+epc 6
+scan 1
+enclave A 2
+setup open A; create A; add A 0; add A 1; init A; modify A 0 trim; accept A 0; reclaim; touch A 1
+task T1: remove A 0; remove A 0; remove A 0
+task R: reclaim; reclaim
+"""
+
+
+def test_k2_two_faults_on_one_absent_page(tree: Path) -> None:
+    assert ("16-benign-race", "sgx_encl_eaug_page") in kinds(tree, "eaug-eaug", 500)
+
+
+def test_m3_poisoned_pages_are_counted_as_free(tree: Path) -> None:
+    found = runner(tree, "poison-stall").replay(Schedule())
+    assert ("14-progress", "sgx_vma_fault") in {f.violation.key for f in found}
+    found = runner(tree, "poison-close").replay(Schedule())
+    assert ("11-free-count", "sgx_free_epc_page") in {f.violation.key for f in found}
+
+
+@pytest.mark.parametrize("name", ["remove-reclaim", EVICTED_THEN_REMOVED])
+def test_reclaimer_uses_a_removed_encl_page(tree: Path, name: str) -> None:
+    found = searched(tree, name, 20_000).best
+    violation = found["6-references", "sgx_reclaim_pages"].violation
+    assert "use after free" in violation.title
+    assert "sgx_encl_remove_pages()" in violation.message
+
+
+def test_both_places_of_the_use_after_free(tree: Path) -> None:
+    """The skip of a young page, and the end of the pass: two lines of sgx_reclaim_pages()."""
+    lines = set()
+    for seed in range(8):
+        for name in ("remove-reclaim", EVICTED_THEN_REMOVED):
+            best = searched(tree, name, 3000, seed).best
+            if found := best.get(("6-references", "sgx_reclaim_pages")):
+                lines.add(found.violation.message.rpartition(":")[2])
+    assert len(lines) >= 2
+
+
+def test_no_memory_while_a_reclaimer_holds_the_only_pages(tree: Path) -> None:
+    assert ("16-benign-race", "sgx_alloc_epc_page") in kinds(tree, "exhausted", 2000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fault-reclaim", "fault-reclaim-close", "two-reclaimers", "full-va", "retype-reclaim",
+     "young-rotation", "eaug-eaug-reclaim", "init-reclaim", "backing-fails", "create-fails",
+     "closed-file", "eremove-fails", "ipi", "sgx1"],
+)  # fmt: skip
+def test_nothing_else(tree: Path, name: str) -> None:
+    assert kinds(tree, name, 3000) == set()
+
+
+def test_a_trace_names_source_and_leads_back(tree: Path) -> None:
+    search = searched(tree, "eaug-eaug", 500)
+    key = ("16-benign-race", "sgx_encl_eaug_page")
+    small = minimise(search.runner, key, search.best[key])
+    assert small.preemptions == 1
+    trace = record(search.runner, small, "tree")
+    assert any(s.function == "sgx_encl_eaug_page" and s.lineno for s in trace.steps)
+    assert any("xa_insert() = -16" in s.text for s in trace.steps)
+    found = search.runner.replay(schedule_of(search.runner, trace), uses_memory(trace))
+    assert key in {f.violation.key for f in found}

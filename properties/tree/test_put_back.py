@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Faults that the kernel had, put back into a copy by small edits: each is found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+from properties.tree.trees import edited, engine_of, kinds, runner, searched
+from sgxmodel.search.schedule import Schedule
+
+HAND_MADE_FREE = """{
+	struct sgx_numa_node *node = sgx_epc_sections[epc_page->section].node;
+
+	spin_lock(&node->lock);
+	list_add_tail(&epc_page->list, &node->free_page_list);
+	spin_unlock(&node->lock);
+	atomic_long_inc(&sgx_nr_free_pages);
+	}"""
+
+FAULTS = {
+    "U1": [("encl.c", "pcmd_page_empty && !reclaimer_writing_to_pcmd(encl, pcmd_first_page)",
+            "pcmd_page_empty")],
+    "U6": [("main.c", "atomic_long_dec(&sgx_nr_free_pages)", "sgx_nr_free_pages.counter--"),
+           ("main.c", "atomic_long_inc(&sgx_nr_free_pages)", "sgx_nr_free_pages.counter++")],
+    "U16": [("encl.c", "if (PTR_ERR(va_page) == -EBUSY)", "if (0)")],
+    "U17": [("main.c", "epc_page->flags &= ~SGX_EPC_PAGE_RECLAIMER_TRACKED;\n\n\t\tsgx_free_epc_page(epc_page);",  # noqa: E501
+             "epc_page->flags &= ~SGX_EPC_PAGE_RECLAIMER_TRACKED;\n" + HAND_MADE_FREE)],
+    "U25": [("encl.c", "if (WARN_ONCE(ret, EREMOVE_ERROR_MESSAGE, ret, ret))\n\t\treturn;", "")],
+}  # fmt: skip
+WHERE = {
+    "U1": ("fault-reclaim", ("8-evicted", "__sgx_encl_eldu")),
+    "U6": ("numa", ("11-free-count", "sgx_free_epc_page")),
+    "U16": ("eaug-exhausted", ("15-errno", "sgx_encl_eaug_page")),
+    "U17": ("poison-reclaim", ("2-free-flags", "sgx_free_epc_page")),
+    "U25": ("eremove-fails", ("10-epcm", "sgx_free_epc_page")),
+}
+
+
+@pytest.fixture(scope="module")
+def scratch(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    yield tmp_path_factory.mktemp("put-back")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_found(tree: Path, scratch: Path, fault: str) -> None:
+    name, key = WHERE[fault]
+    copy = edited(tree, scratch / tree.name / fault, FAULTS[fault])
+    assert key not in kinds(tree, name, 3000)
+    first = [searched(copy, name, 20_000, seed).first.get(key, 20_000) for seed in range(10)]
+    assert median(first) < 6000, first
+
+
+CRASHES = {
+    "NULL pointer": "*(volatile int *)0 = 1;",
+    "wild pointer": "*(volatile int *)0x123456789000UL = 1;",
+    "stack overflow": "sgx_reclaim_direct();",
+    "a loop does not end": "while (!READ_ONCE(sgx_nr_epc_sections) == 0) ;",
+    "sleeping function": "spin_lock(&sgx_reclaimer_lock); kfree(kmalloc(8, GFP_KERNEL));"
+    " spin_unlock(&sgx_reclaimer_lock);",
+    "recursive locking": "spin_lock(&sgx_reclaimer_lock); spin_lock(&sgx_reclaimer_lock);",
+    "double free": "{ void *p = kmalloc(8, GFP_KERNEL); kfree(p); kfree(p); }",
+    "out of bounds": "{ char *p = kmalloc(8, GFP_KERNEL); WRITE_ONCE(p[9], 1); kfree(p); }",
+    "was never freed": "kmalloc(8, GFP_KERNEL);",
+    "kernel BUG": "BUG_ON(sgx_nr_epc_sections);",
+}
+
+
+@pytest.mark.parametrize("title", CRASHES)
+def test_a_driver_may_do_anything(tree: Path, scratch: Path, title: str) -> None:
+    """It is a finding, and the tool goes on."""
+    place = "void sgx_reclaim_direct(void)\n{\n"
+    name = title.replace(" ", "-")
+    copy = edited(tree, scratch / tree.name / name, [("main.c", place, place + CRASHES[title])])
+    text = "scenario direct\nepc 4\ntask T: direct\n"
+    found = runner(copy, text).replay(Schedule())
+    assert any(title in f.violation.title for f in found), [f.violation.title for f in found]
+    engine_of(copy)
+    assert not runner(tree, text).replay(Schedule())

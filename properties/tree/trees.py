@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Kernel trees for the tests: named by SGXMODEL_TREES, or from Debian's source packages."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tarfile
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from sgxmodel.errors import UserError
+from sgxmodel.scenario.catalogue import scenario
+from sgxmodel.scenario.text import parse
+from sgxmodel.tree.binding import Engine
+from sgxmodel.tree.build import build, cache_directory, compiler
+from sgxmodel.tree.check import Search
+from sgxmodel.tree.names import Names
+from sgxmodel.tree.plan import plan
+from sgxmodel.tree.runs import Key, Runner
+from sgxmodel.tree.sequential import learn_orders
+from sgxmodel.tree.source import DRIVER, HEADERS, Source, find
+
+
+@cache
+def trees() -> tuple[Path, ...]:
+    named = os.environ.get("SGXMODEL_TREES")
+    if named is not None:
+        return tuple(Path(p) for p in named.split(os.pathsep) if p)
+    return tuple(map(unpacked, sorted(Path("/usr/src").glob("linux-source-*.tar.xz"))))
+
+
+def unpacked(archive: Path) -> Path:
+    """Only the driver's files, once: an archive takes a minute to read."""
+    to = cache_directory().parent / "sources" / archive.name.removesuffix(".tar.xz")
+    if not (to / DRIVER / "main.c").is_file():
+        wanted = (str(DRIVER), *map(str, HEADERS))
+        with tarfile.open(archive) as tar:
+            for member in tar:
+                member.name = member.name.partition("/")[2]
+                if member.isfile() and member.name.startswith(wanted):
+                    tar.extract(member, to, filter="data")
+    return to
+
+
+def ids() -> list[str]:
+    return [path.name for path in trees()]
+
+
+@cache
+def engine_of(path: Path) -> Engine:
+    return Engine(library_of(path))
+
+
+@cache
+def library_of(path: Path) -> Path:
+    try:
+        return build(find(path), compiler())
+    except UserError as error:
+        if "compiled" in str(error):
+            pytest.skip(str(error))
+        raise
+
+
+def any_tree() -> Path:
+    if not trees():
+        pytest.skip("no kernel tree: set SGXMODEL_TREES, or install linux-source-6.12")
+    return trees()[-1]
+
+
+def runner(path: Path, name: str) -> Runner:
+    """``name``: of a named scenario, or the text of one."""
+    made = parse(name) if "\n" in name else scenario(name)
+    engine = engine_of(path)
+    return Runner(engine, plan(made), Names(engine.library, engine.base))
+
+
+def searched(path: Path, name: str, runs: int, seed: int = 0) -> Search:
+    made = runner(path, name)
+    learn_orders(made)
+    search = Search(made, seed)
+    search.go(runs, None, None)
+    return search
+
+
+def kinds(path: Path, name: str, runs: int, seed: int = 0) -> set[Key]:
+    return set(searched(path, name, runs, seed).best)
+
+
+def edited(source: Path, to: Path, edits: list[tuple[str, str, str]]) -> Path:
+    """A copy with (file, old, new) put in; an edit that finds nothing is an error."""
+    for file in Source("", source).files():
+        target = to / file.relative_to(source)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, target)
+    for name, old, new in edits:
+        file = to / DRIVER / name
+        text = file.read_text()
+        assert old in text, (name, old)
+        file.write_text(text.replace(old, new))
+    return to
