@@ -185,6 +185,28 @@ def user_touch(proc: process, index: int) -> Any:
 
 
 @kernel
+def user_run(proc: process, index: int) -> Any:
+    """An enclave thread stays inside for a while and writes to a page again and again."""
+    got: Any = OK
+    load_mm(mm_of(proc))
+    for _i in range(8):
+        while True:
+            got = enclave_access(mm_of(proc), index)
+            if got != PAGE_FAULT:
+                break
+            got = handle_mm_fault(proc, index)
+            if got != VM_FAULT_NOPAGE:
+                break
+            if not is_mapped(mm_of(proc), index):
+                retry()
+        if got != OK:
+            break
+    EEXIT()
+    unload_mm()
+    return 0 if got == OK else got
+
+
+@kernel
 def user_accept(proc: process, index: int) -> Any:
     """An enclave thread accepts a page (EACCEPT); the first touch of a new one is EAUG."""
     load_mm(mm_of(proc))

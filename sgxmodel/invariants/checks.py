@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sgxmodel.driver.structs import SGX_ENCL_INITIALIZED
 from sgxmodel.invariants.base import (
     FAULTS,
     BenignRace,
     DataRace,
     End,
+    Errno,
     FreeCount,
     InProgress,
     LockOrder,
@@ -33,6 +35,7 @@ from sgxmodel.invariants.race import Access, RaceDetector
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import entries
 from sgxmodel.machine.blocks import Site
+from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import LOAD, Fault, Op
 from sgxmodel.machine.system import Call, System
 from sgxmodel.scenario.build import World
@@ -50,7 +53,7 @@ ACCOUNTING = frozenset(
     }
 )
 RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "0"})
-BLAMED = {"user_touch": "sgx_vma_fault", "user_accept": "sgx_vma_fault"}
+BLAMED = dict.fromkeys(("user_touch", "user_run", "user_accept"), "sgx_vma_fault")
 """The kernel's side of a user's access."""
 Outcomes = dict[tuple[int, int], set[str]]
 """(task, call) -> results that some sequential order gives."""
@@ -93,6 +96,7 @@ class Checks:
         self.page_sites: dict[Any, Site] = {}
         self.drift = count_drift(self.view)
         self.balance = [0] * len(system.tasks)
+        self.ready = [self._initialized(t) for t in range(len(system.tasks))]
         self.requested = False
         self.excused = False
         self.races = RaceDetector(len(system.tasks), self.marked, self.hardware, self._race)
@@ -174,7 +178,9 @@ class Checks:
             held = ", ".join(map(str, self.S[handle.held]))
             self.violate(LockOrder(call.function, f"{call.text} returns with {held} held"))
         self._benign(t, call, value, name)
+        self._justified(t, call, name)
         self.S[handle.exhausted] = 0
+        self.ready[t] = self._initialized(t)
 
     # -- single checks --------------------------------------------------------------------
 
@@ -196,6 +202,36 @@ class Checks:
                 "in every order without overlap it gives " + " or ".join(sorted(allowed)),
             )
         )
+
+    def _justified(self, t: int, call: Call, name: str) -> None:
+        """A fault on a running enclave may fail for want of memory or a backing page only."""
+        if call.function not in BLAMED or name not in ("SIGBUS", "OOM"):
+            return
+        if self.excused or self.S[self.system.tasks[t].handle.exhausted] or not self.ready[t]:
+            return
+        proc, index = call.args
+        encl = self.S[proc.mapped]
+        if encl is None or not self.world.scenario.sgx2:
+            entry = self.S[encl.page_array.entries + index] if encl is not None else None
+            if entry is None:
+                return
+        self.violate(
+            Errno(
+                "sgx_vma_fault",
+                f"'{call.text}' of {self.system.tasks[t].name} is killed with {name}",
+                "the enclave runs, memory can be had, and nothing was made to fail",
+            )
+        )
+
+    def _initialized(self, t: int) -> bool:
+        """Whether the enclave that a task's next call touches runs already."""
+        spec, at = self.system.tasks[t], self.system.position[t]
+        if at >= len(spec.calls) or spec.calls[at].function not in BLAMED:
+            return False
+        encl = self.S[spec.calls[at].args[0].private_data]
+        if encl is None or self.S[encl.flags] is FREED:
+            return False
+        return bool(self.S[encl.flags] & 1 << SGX_ENCL_INITIALIZED)
 
     def _lock(self, t: int, op: Op, held: Any, site: Site) -> None:
         prim, lock, _ = op

@@ -122,7 +122,7 @@ class Words:
                 return []
             return [f"{owner}: blocked" if new is not None else f"{owner}: unblocked"]
         if kind == "sgx_epc_page.isolator":
-            return [f"{owner}: isolated by {new}" if new else f"{owner}: isolated no more"]
+            return [f"{owner}: isolated by {new}" if new else f"{owner}: no longer isolated"]
         short = name.removesuffix(".refs").removesuffix(".counter")
         return [f"{short}: {self.value(slot, old)} -> {self.value(slot, new)}"]
 

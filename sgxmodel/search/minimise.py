@@ -28,12 +28,12 @@ class Minimiser:
     deadline: float | None = None
     tries: int = 0
 
-    def shrink(self, key: Key, schedule: Schedule) -> Outcome | None:
+    def shrink(self, key: Key, schedule: Schedule, further: bool = True) -> Outcome | None:
         """The smallest run found that still shows ``key``, or None if it does not replay."""
         self.tries = 0
         best = self._try(key, schedule)
-        if best is None:
-            return None
+        if best is None or not further:
+            return best
         best = self._without_preemption(key, best)
         best = self._fewer(key, best)
         if best.preemptions > 1:

@@ -308,7 +308,7 @@ def write(path: str | os.PathLike[str], trace: Trace) -> None:
     """Write a trace file, whole or not at all; over an older trace, over nothing else."""
     target = Path(path)
     try:
-        if target.is_symlink() or (target.exists() and not _is_trace(target)):
+        if os.path.lexists(target) and not is_trace(target):
             raise TraceError(
                 f"{target}: exists and is not a trace: move it away, or give --traces another "
                 "directory"
@@ -324,8 +324,9 @@ def write(path: str | os.PathLike[str], trace: Trace) -> None:
         raise TraceError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
-def _is_trace(path: Path) -> bool:
-    if not path.is_file():
+def is_trace(path: Path) -> bool:
+    """Whether a trace may be written over this file: it is one, and no link."""
+    if path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:
         return file.read(len(HEADER)) == HEADER.encode()

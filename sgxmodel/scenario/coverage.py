@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What a check could have seen: calls and results, leaves and codes, companions.
+
+The lists are read off the code: a leaf's codes are what its function returns,
+companions what model functions say with ``sometimes``.  So a new path that no
+scenario walks shows as a zero.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+import attrs
+
+from sgxmodel.hardware import epcm
+from sgxmodel.machine.op import SOMETIMES, Primitive
+from sgxmodel.revisions import Revision
+from sgxmodel.scenario.model import VERBS, Scenario
+
+CALL, LEAF, COMPANION = "call", "leaf", "companion"
+
+
+@attrs.frozen
+class Row:
+    """How often something was seen; ``why`` says of a zero why it is one."""
+
+    group: str
+    name: str
+    outcome: str
+    count: int
+    why: str = ""
+
+
+UNREACHED: dict[tuple[str, str], str] = {}
+"""(name, outcome) or ("", companion) -> why no scenario reaches it."""
+
+
+def coverage(
+    revision: Revision,
+    scenarios: Iterable[Scenario],
+    results: Mapping[tuple[str, str], int],
+    leaves: Mapping[tuple[str, int], int],
+    sometimes: Mapping[str, int],
+) -> list[Row]:
+    """Everything that these scenarios' calls could meet, with its count."""
+    verbs = {call.verb for s in scenarios for t in s.tasks for call in t.calls}
+    called: dict[tuple[str, str], int] = {
+        (verb, result): 0 for verb in VERBS if verb in verbs for result in VERBS[verb].results
+    }
+    coded = dict.fromkeys(leaf_codes(revision), 0)
+    said = dict.fromkeys(companions(revision), 0)
+    named = Counter(
+        {(leaf, epcm.NAMES.get(code, hex(code))): n for (leaf, code), n in leaves.items()}
+    )
+    return [
+        *_rows(CALL, called, {k: n for k, n in results.items() if k[0] in verbs}),
+        *_rows(LEAF, coded, named),
+        *(_row(COMPANION, "", what, n) for what, n in (said | dict(sometimes)).items()),
+    ]
+
+
+def _rows(
+    group: str, possible: dict[tuple[str, str], int], seen: Mapping[tuple[str, str], int]
+) -> Iterator[Row]:
+    order = list(dict.fromkeys(name for name, _ in possible))
+    both = possible | dict(seen)
+    for name, outcome in sorted(both, key=lambda k: order.index(k[0]) if k[0] in order else 999):
+        yield _row(group, name, outcome, both[name, outcome])
+
+
+def _row(group: str, name: str, outcome: str, count: int) -> Row:
+    return Row(group, name, outcome, count, "" if count else UNREACHED.get((name, outcome), ""))
+
+
+def companions(revision: Revision) -> list[str]:
+    """Every path that the program says it walked."""
+    found: dict[str, None] = {}
+    for fn in revision.program.functions.values():
+        for call in _calls(fn.source.tree):
+            if _called(call, fn.source.globals) is SOMETIMES:
+                found[ast.literal_eval(call.args[0])] = None
+    return sorted(found)
+
+
+def leaf_codes(revision: Revision) -> list[tuple[str, str]]:
+    """(leaf, code) for each ENCLS leaf that the program uses."""
+    leaves: dict[str, Primitive] = {}
+    for fn in revision.program.functions.values():
+        for call in _calls(fn.source.tree):
+            prim = _called(call, fn.source.globals)
+            if isinstance(prim, Primitive) and prim.original.__module__.endswith(".encls"):
+                leaves[prim.name] = prim
+    return [(name, code) for name in sorted(leaves) for code in _codes(leaves[name])]
+
+
+def _calls(tree: ast.AST) -> Iterator[ast.Call]:
+    return (n for n in ast.walk(tree) if isinstance(n, ast.Call) and isinstance(n.func, ast.Name))
+
+
+def _called(call: ast.Call, names: Mapping[str, object]) -> object:
+    assert isinstance(call.func, ast.Name)
+    return names.get(call.func.id)
+
+
+def _codes(prim: Primitive) -> list[str]:
+    tree = ast.parse(textwrap.dedent(inspect.getsource(prim.original)))
+    values = [n.value for n in ast.walk(tree) if isinstance(n, ast.Return) and n.value]
+    while any(isinstance(v, ast.IfExp) for v in values):
+        values = [
+            part
+            for v in values
+            for part in ((v.body, v.orelse) if isinstance(v, ast.IfExp) else (v,))
+        ]
+    codes = {
+        vars(epcm)[v.id] if isinstance(v, ast.Name) else v.value
+        for v in values
+        if isinstance(v, ast.Constant) or (isinstance(v, ast.Name) and v.id in vars(epcm))
+    }
+    return [epcm.NAMES[code] for code in sorted(codes) if code in epcm.NAMES]
