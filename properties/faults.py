@@ -22,7 +22,7 @@ from sgxmodel.kernel.list import list_add_tail
 from sgxmodel.kernel.lock import mutex_lock, mutex_unlock, spin_lock, spin_unlock
 from sgxmodel.kernel.memory import IS_ERR
 from sgxmodel.machine.edit import edited
-from sgxmodel.machine.notation import KernelFunction, kernel
+from sgxmodel.machine.notation import KernelFunction, part_of
 from sgxmodel.revisions import Revision, revision
 from sgxmodel.revisions.list_fixed import fixes
 
@@ -51,31 +51,31 @@ def _function(fn: Any) -> KernelFunction:
     return fn
 
 
-@kernel
+@part_of("__sgx_encl_eldu")
 def truncate_always(encl: Any, first: int) -> bool:
     """U1: the PCMD page goes although a neighbour is about to be written to it."""
     return True
 
 
-@kernel
+@part_of("__sgx_alloc_epc_page_from_node")
 def account_alloc_plain(page: sgx_epc_page) -> None:
     """U6: a plain long, changed under different node locks."""
     sgx_nr_free_pages.counter -= 1
 
 
-@kernel
+@part_of("sgx_free_epc_page")
 def account_free_plain(page: sgx_epc_page) -> None:
     """U6: the other side."""
     sgx_nr_free_pages.counter += 1
 
 
-@kernel
+@part_of("sgx_encl_eaug_page")
 def grow_failed_is_sigbus(ret: int) -> str:
     """U16: -EBUSY of the VA page's allocation is SIGBUS."""
     return VM_FAULT_SIGBUS
 
 
-@kernel
+@part_of("__sgx_reclaim_pages")
 def free_by_hand(page: sgx_epc_page) -> None:
     """U17: the reclaimer puts its page on the free list without looking at ``poison``."""
     node = sgx_epc_page_node(page)
@@ -85,7 +85,7 @@ def free_by_hand(page: sgx_epc_page) -> None:
     sgx_account_free(page)
 
 
-@kernel
+@part_of("__sgx_reclaim_pages")
 def write_with_late_backing(epc_page: sgx_epc_page) -> bool:
     """P10: backing storage is allocated after EBLOCK; on failure the page stays blocked."""
     encl_page = epc_page.owner

@@ -33,7 +33,7 @@ def test_known_fault_is_found(fault: KnownFault) -> None:
         ("list_v2", "poison-close", "18-data-race", "sgx_drop_epc_page"),  # F3
         ("list_v2", "fault-reclaim", "1-one-list", "sgx_free_epc_page"),  # F5
         ("mainline", "eaug-eaug", "16-benign-race", "sgx_vma_fault"),  # K2
-        ("mainline", "poison-stall", "11-free-count", "sgx_poison_free"),  # M3
+        ("mainline", "poison-stall", "11-free-count", "arch_memory_failure"),  # M3
         ("mainline", "poison-stall", "14-progress", "sgx_vma_fault"),  # its stall
         ("mainline", "remove-reclaim", "6-references", "sgx_reclaim_pages"),  # R1
         ("mainline", "exhausted", "15-errno", "sgx_alloc_epc_page"),  # R2

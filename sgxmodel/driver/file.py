@@ -43,7 +43,7 @@ from sgxmodel.kernel.ref import (
     test_and_clear_bit,
 )
 from sgxmodel.kernel.task import retry, send_signal, task_struct
-from sgxmodel.machine.notation import kernel
+from sgxmodel.machine.notation import kernel, part_of
 from sgxmodel.machine.op import READ_ONCE, rcu_assign_pointer, sometimes
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def sgx_release(encl: sgx_encl) -> None:
     encl_put(encl)
 
 
-@kernel
+@part_of("kref_put")
 def encl_put(encl: sgx_encl) -> None:
     """kref_put(&encl->refcount, sgx_encl_release)."""
     if kref_put(encl.refcount):
@@ -135,7 +135,7 @@ def user_munmap(proc: process) -> int:
     return 0
 
 
-@kernel
+@part_of("unmap_vmas")
 def zap_range(proc: process) -> None:
     """unmap_vmas() over the enclave's range."""
     mm = mm_of(proc)

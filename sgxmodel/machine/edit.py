@@ -38,4 +38,6 @@ def edited(fn: Callable[..., Any], *changes: tuple[str, str], **names: Any) -> K
     original = fn.original
     space = {**original.__globals__, **names}
     carrier = FunctionType(original.__code__, space, fn.name)
-    return compile_tree(node, fn.filename, carrier)
+    compiled = compile_tree(node, fn.filename, carrier)
+    compiled.shown = fn.shown
+    return compiled

@@ -81,6 +81,8 @@ class KernelFunction:
     tree: ast.FunctionDef
     original: Callable[..., Any]
     globals: dict[str, Any]
+    shown: str
+    """The kernel function that reports name: a part of it may be replaceable by itself."""
     extra: dict[str, Any]
     """Names that the lowering itself brought in (primitives, list walks)."""
 
@@ -91,6 +93,20 @@ class KernelFunction:
 def kernel(fn: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of the notation; errors are told at file:line, now."""
     return cast(Callable[P, R], compile_function(fn))
+
+
+def part_of(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """As :func:`kernel`, for a piece of a kernel function that is replaceable by itself.
+
+    Reports speak of ``name``, which is what a kernel developer knows.
+    """
+
+    def wrap(fn: Callable[P, R]) -> Callable[P, R]:
+        compiled = compile_function(fn)
+        compiled.shown = name
+        return cast(Callable[P, R], compiled)
+
+    return wrap
 
 
 def compile_function(fn: Callable[..., Any]) -> KernelFunction:
@@ -120,6 +136,7 @@ def compile_tree(node: ast.FunctionDef, filename: str, fn: Callable[..., Any]) -
         tree=node,
         original=fn,
         globals=fn.__globals__,
+        shown=node.name,
         extra=lowering.extra,
     )
 

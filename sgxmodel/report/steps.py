@@ -29,7 +29,7 @@ MEMBERSHIP = re.compile(r"\w+: (?!\d+ ->).+ -> ")
 NUMBERS = re.compile(r": \d+ -> \d+$")
 QUIET = ("read ", "list_next(", "write ")
 LOOKS = re.compile(
-    r"read |(list_(empty|first|next)|xa_load|test_bit|atomic_long_read|_?read_once)\w*\(", re.I
+    r"read |(list_(empty|first)|xa_load|test_bit|atomic_long_read|_?read_once)\w*\(", re.I
 )
 
 
@@ -49,6 +49,8 @@ def interleaving(trace: Trace) -> list[str]:
     if len(tasks) == 2:
         order = [t for t in _order(trace) if t in tasks] or tasks
         return _side_by_side(trace, order, shown)
+    if len(tasks) == 1:
+        return _alone(trace, tasks[0], shown)
     return _prefixed(tasks, shown)
 
 
@@ -103,6 +105,8 @@ def _scores(trace: Trace) -> list[int]:
 
 def _score(step: Step, focus: set[str], shared: set[str]) -> int:
     names = _operands(step.text)
+    if step.text.startswith("list_next(") and not step.changes:
+        return 0
     if any(change.startswith(KERNEL_SAYS) for change in step.changes):
         return MUST
     score = 0
@@ -141,7 +145,7 @@ def _shared(steps: Sequence[Step]) -> set[str]:
         names = _operands(step.text)
         for name in names:
             users.setdefault(name, set()).add(step.task)
-        if not LOOKS.match(step.text):
+        if not LOOKS.match(step.text) and not step.text.startswith("list_next("):
             changed |= names
     return {name for name, tasks in users.items() if len(tasks) > 1 and name in changed}
 
@@ -250,12 +254,16 @@ def _side_by_side(trace: Trace, tasks: list[str], lines: list[Line]) -> list[str
     return out
 
 
+def _alone(trace: Trace, task: str, lines: list[Line]) -> list[str]:
+    head = wrap(f"{task}: {calls_of(trace, task)}")
+    steps = [part for line in lines for part in wrap(line.text, line.indent, 2)]
+    return [*head, "-" * max(map(len, head)), *steps]
+
+
 def _prefixed(tasks: list[str], lines: list[Line]) -> list[str]:
-    if len(tasks) < 2:
-        return [part for line in lines for part in wrap(line.text, line.indent)]
-    wide = min(max(len(ascii(t)) for t in tasks), 16) + 2
+    wide = min(max((len(ascii(t)) for t in tasks), default=0), 16) + 2
     out: list[str] = []
     for line in lines:
         prefix = f"{ascii(line.task)[:16]}:".ljust(wide)
-        out += [prefix + part for part in wrap(line.text, line.indent, 4, WIDTH - wide)]
+        out += [prefix + part for part in wrap(line.text, line.indent, 2, WIDTH - wide)]
     return out

@@ -96,11 +96,17 @@ def coverage(rows: Sequence[Row], everything: bool = False) -> str:
         for group, members in groupby(rows, key=lambda r: r.group):
             out += [f"{HEADINGS.get(group, group)}:", *_counts(list(members)), ""]
     zeros = [row for row in rows if not row.count]
-    out += prose(f"Seen: {len(rows) - len(zeros)} of {len(rows)} results of calls and leaves, "
-                 "and paths." + (" Never seen:" if zeros else ""))  # fmt: skip
-    for row in zeros:
-        what = f"{row.name} = {row.outcome}" if row.name else row.outcome
-        out += prose(what + (f" ({row.why})" if row.why else ""), 2, 2)
+    said = f"Seen: {len(rows) - len(zeros)} of {len(rows)} results of calls, leaf codes and paths."
+    out += prose(said)
+    for why in dict.fromkeys(row.why for row in sorted(zeros, key=lambda r: bool(r.why))):
+        out += ["", *prose(f"Never seen: {why}." if why else "Never seen:", 0, 2)]
+        same = [row for row in zeros if row.why == why]
+        for name, members in groupby(same, key=lambda r: r.name):
+            outcomes = [row.outcome for row in members]
+            if name:
+                out += prose(f"{name}: {', '.join(outcomes)}", 2, 2)
+            else:
+                out += [line for outcome in outcomes for line in prose(outcome, 2, 2)]
     return "\n".join(out) + "\n"
 
 

@@ -35,8 +35,41 @@ class Row:
     why: str = ""
 
 
-UNREACHED: dict[tuple[str, str], str] = {}
-"""(name, outcome) or ("", companion) -> why no scenario reaches it."""
+WRONG_DRIVER = "the CPU refuses this only where the driver asks what it must not"
+IPI_DONE = "every tracking cycle is ended by its IPI before encl->lock is released"
+AFTER_WRONG = "follows a leaf that fails only where the driver is wrong"
+REASONS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    WRONG_DRIVER: (
+        ("EADD", ("#GP",)),
+        ("EAUG", ("#PF",)),
+        ("EBLOCK", ("SGX_BLKSTATE", "SGX_NOTBLOCKABLE", "SGX_PG_INVLD", "SGX_PG_IS_SECS")),
+        ("ECREATE", ("#PF",)),
+        ("EEXTEND", ("#GP", "#PF")),
+        ("EINIT", ("#GP", "#PF")),
+        ("ELDU", ("SGX_MAC_COMPARE_FAIL", "#GP", "#PF")),
+        ("EMODPR", ("0", "#GP")),
+        ("EMODT", ("#GP", "#PF")),
+        ("ETRACK", ("#PF",)),
+        ("EWB", ("SGX_PAGE_NOT_BLOCKED", "SGX_VA_SLOT_OCCUPIED", "SGX_CHILD_PRESENT")),
+        ("EWB", ("#GP", "#PF")),
+    ),
+    IPI_DONE: (
+        ("ETRACK", ("SGX_PREV_TRK_INCMPL",)),
+        ("", ("ETRACK had to be repeated",)),
+    ),
+    AFTER_WRONG: (("init", ("-EIO",)), ("", ("loading a page failed",))),
+    "nobody is inside an enclave when its pages are removed": (("EREMOVE", ("SGX_ENCLAVE_ACT",)),),
+    "the reclaimer holds a reference, so the last one cannot be put meanwhile": (
+        ("", ("release met a page that is being reclaimed",)),
+    ),
+}
+UNREACHED = {
+    (name, outcome): why
+    for why, groups in REASONS.items()
+    for name, outcomes in groups
+    for outcome in outcomes
+}
+"""(name, outcome) -> why it is never seen; the name of a companion is empty."""
 
 
 def coverage(

@@ -111,8 +111,9 @@ def _parallel(plan: Plan) -> Iterator[Checked]:
     with _pool(min(plan.jobs, len(todo))) as pool:
         while todo or running:
             while todo and len(running) < plan.jobs:
-                scenario = todo[0]
-                running[pool(plan, scenario, _share(plan, len(todo)))] = todo.pop(0)
+                deadline = _share(plan, len(todo))
+                scenario = todo.pop(0)
+                running[pool(plan, scenario, deadline)] = scenario
             done, _ = wait(running, return_when=FIRST_COMPLETED)
             for future in done:
                 scenario = running.pop(future)
