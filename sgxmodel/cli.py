@@ -34,6 +34,7 @@ from sgxmodel.trace.text import read
 
 SCENARIO_BYTES_MAX = 1 << 20
 INTERRUPTED = 130
+NAME_COLUMNS = 24
 DEFECT = f"a defect of sgxmodel, please report it ({DEBUG}=1 shows where): "
 
 
@@ -75,18 +76,15 @@ def _guarded(fn: Callable[..., int]) -> Callable[..., None]:
     return wrapper
 
 
-class Seconds(click.ParamType):
+class Seconds(click.FloatRange):
     """A positive, finite number of seconds."""
 
     name = "seconds"
 
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        try:
-            seconds = float(value)
-        except ValueError:
-            self.fail(f"'{value}' is not a number of seconds", param, ctx)
-        if not math.isfinite(seconds) or seconds <= 0:
-            self.fail(f"'{value}' should be a number of seconds above 0", param, ctx)
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is not a number of seconds", param, ctx)
         return seconds
 
 
@@ -101,20 +99,52 @@ def _cores() -> int:
 
 @main.command()
 @click.argument("target")
-@click.option("-s", "--scenario", "names", multiple=True, metavar="SCENARIO",
-              help="A named scenario, or a file with one; may be given again.  [default: all]")
-@click.option("--schedules", type=click.IntRange(1, 10**9), metavar="N",
-              help="Schedules per scenario.  [default: each scenario's own number]")
-@click.option("--seed", type=int, default=0, metavar="N", show_default=True,
-              help="Same seed, same run.")
-@click.option("--budget", type=Seconds(), metavar="SECONDS",
-              help="Wall-clock time of the whole command.  [default: none]")
-@click.option("--traces", type=click.Path(path_type=Path), default=Path("sgxmodel-traces"),
-              metavar="DIR", show_default=True, help="Where the traces of violations go.")
-@click.option("--json", "json_file", type=click.Path(), metavar="FILE",
-              help="Write one JSON object; '-': to stdout, and nothing else there.")
-@click.option("--jobs", "-j", type=click.IntRange(1, 1024), default=_cores, metavar="N",
-              help="Scenarios at a time.  [default: one for each core]")
+@click.option(
+    "-s",
+    "--scenario",
+    "names",
+    multiple=True,
+    metavar="SCENARIO",
+    help="A named scenario, or a file with one; may be given again.  [default: all]",
+)
+@click.option(
+    "--schedules",
+    type=click.IntRange(1, 10**9),
+    metavar="N",
+    help="Schedules per scenario.  [default: each scenario's own number]",
+)
+@click.option(
+    "--seed", type=int, default=0, metavar="N", show_default=True, help="Same seed, same run."
+)
+@click.option(
+    "--budget",
+    type=Seconds(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Wall-clock time of the whole command.  [default: none]",
+)
+@click.option(
+    "--traces",
+    type=click.Path(path_type=Path),
+    default=Path("sgxmodel-traces"),
+    metavar="DIR",
+    show_default=True,
+    help="Where the traces of violations go.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    type=click.Path(),
+    metavar="FILE",
+    help="Write one JSON object; '-': to stdout, and nothing else there.",
+)
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(1, 1024),
+    default=_cores,
+    metavar="N",
+    help="Scenarios at a time.  [default: one for each core]",
+)
 @click.option("--coverage", "counts", is_flag=True, help="Count all that was seen.")
 @_guarded
 def check(
@@ -242,9 +272,7 @@ def _write_json(name: str, target: str, entries: list[summary.Entry], note: str)
         raise UserError(f"{name}: cannot be written: {error.strerror or error}") from None
 
 
-def _print(
-    target: str, entries: list[summary.Entry], note: str, counts: bool, whole: bool
-) -> None:
+def _print(target: str, entries: list[summary.Entry], note: str, counts: bool, whole: bool) -> None:
     for one in summary.violations(entries):
         click.echo(f"{one}\n{'=' * 72}\n")
     if counts or (whole and not any(e.found for e in entries)):
@@ -326,8 +354,8 @@ def list_command(what: str | None) -> int:
 
 
 def _item(name: str, about: str, indent: int) -> list[str]:
-    lines = prose(about, 22)
-    if len(name) + indent < 22 and lines:
-        lines[0] = f"{' ' * indent}{name:<{22 - indent}}{lines[0].strip()}"
+    lines = prose(about, NAME_COLUMNS)
+    if len(name) + indent < NAME_COLUMNS and lines:
+        lines[0] = f"{' ' * indent}{name:<{NAME_COLUMNS - indent}}{lines[0].strip()}"
         return lines
     return [" " * indent + name, *lines]

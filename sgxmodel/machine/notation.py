@@ -78,6 +78,9 @@ class KernelFunction:
     params: tuple[str, ...]
     entry: Block
     calls: dict[str, int]
+    """Functions that it calls, by name, with the first line that does."""
+    arities: dict[tuple[str, int], int]
+    """(called function, number of arguments) -> line."""
     tree: ast.FunctionDef
     original: Callable[..., Any]
     globals: dict[str, Any]
@@ -133,6 +136,7 @@ def compile_tree(node: ast.FunctionDef, filename: str, fn: Callable[..., Any]) -
         params=lowering.params,
         entry=entry,
         calls=lowering.calls,
+        arities=lowering.arities,
         tree=node,
         original=fn,
         globals=fn.__globals__,
@@ -165,6 +169,7 @@ class _Lowering:
         self.params = tuple(a.arg for a in node.args.args)
         self.locals = set(self.params) | set(_assigned(node))
         self.calls: dict[str, int] = {}
+        self.arities: dict[tuple[str, int], int] = {}
         self.temps = 0
         self.loops: list[tuple[Block, Block]] = []
         self.labels: dict[str, Block] = {}
@@ -490,6 +495,7 @@ class _Lowering:
         if target is not None and not isinstance(target, KernelFunction):
             self.fail(node, f"'{name}' is neither model code nor marked as pure")
         self.calls.setdefault(name, node.lineno)
+        self.arities.setdefault((name, len(args)), node.lineno)
         callee = ast.Tuple(
             [
                 ast.Name("__call", ast.Load()),

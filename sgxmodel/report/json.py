@@ -31,8 +31,6 @@ def document(
 def _scenario(entry: Entry) -> dict[str, Any]:
     result = entry.result
     out: dict[str, Any] = {"name": entry.name, "verdict": str(result.verdict)}
-    if result.message:
-        out["message"] = result.message
     evidence = result.evidence
     out["violations"] = [_violation(trace, path) for trace, path in entry.found]
     out["evidence"] = {

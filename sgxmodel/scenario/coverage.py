@@ -148,9 +148,11 @@ def _codes(prim: Primitive) -> list[str]:
             for v in values
             for part in ((v.body, v.orelse) if isinstance(v, ast.IfExp) else (v,))
         ]
-    codes = {
-        vars(epcm)[v.id] if isinstance(v, ast.Name) else v.value
-        for v in values
-        if isinstance(v, ast.Constant) or (isinstance(v, ast.Name) and v.id in vars(epcm))
-    }
-    return [epcm.NAMES[code] for code in sorted(codes) if code in epcm.NAMES]
+    codes = {_code(v) for v in values}
+    return [name for code, name in sorted(epcm.NAMES.items()) if code in codes]
+
+
+def _code(value: ast.expr) -> object:
+    if isinstance(value, ast.Constant):
+        return value.value
+    return vars(epcm).get(value.id) if isinstance(value, ast.Name) else None

@@ -143,7 +143,7 @@ class Scenario:
     pcmds: int = 32
     sgx2: bool = True
     ksgxd: bool = False
-    schedules: int = 1000
+    schedules: int = 300
     enclaves: tuple[tuple[str, int], ...] = ()
     fail: tuple[tuple[str, int], ...] = ()
     setup: tuple[CallSpec, ...] = ()

@@ -17,7 +17,7 @@ from sgxmodel.search.run import Outcome, Runner
 from sgxmodel.search.schedule import Replay, Schedule
 
 Key = tuple[str, str]
-TRIES = 400
+TRIES = 300
 
 
 @attrs.define
@@ -38,7 +38,7 @@ class Minimiser:
         best = self._fewer(key, best)
         if best.preemptions > 1:
             best = self._one_preemption(key, best)
-        return self._earlier(key, best)
+        return self._earlier(key, best) if best.preemptions else best
 
     def _over(self) -> bool:
         if self.tries >= TRIES:

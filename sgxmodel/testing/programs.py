@@ -4,13 +4,12 @@
 The EPC has room for all that the set-up makes, so that the set-up needs no
 reclaim, and it changes no type and adds no page at run time before it
 reclaims: it succeeds on every revision.  What the tasks do is as they like,
-but an enclave is opened once, and closed only by who cannot overtake that:
-user space has no file to close before open() returns.
+but an enclave that a task opens is that task's own: before open() returns
+user space has no file that another task could use or close.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TypeVar
 
 import attrs
@@ -57,7 +56,7 @@ class Drawing:
 
     def one_of(self, *values: T) -> T:
         """One of these; shrinks to the first."""
-        return self.draw(st.sampled_from(values))
+        return values[self.upto(len(values) - 1)]
 
     def upto(self, most: int) -> int:
         return self.draw(st.integers(0, most))
@@ -141,34 +140,39 @@ class Drawing:
 
     def program(self, task: int, calls: int) -> tuple[CallSpec, ...]:
         """The calls of a task.  The first task opens what is not open."""
-        opened = [e.call("open") for e in self.enclaves if e.stage == "new" and not task]
-        menu = self.menu(task)
-        count = 1 + self.upto(calls - 1)
-        return (*opened, *(self.draw(st.sampled_from(menu)) for _ in range(count)))
-
-    def menu(self, task: int) -> list[CallSpec]:
+        mine = [e for e in self.enclaves if e.stage != "new" or not task]
+        opened = [e.call("open") for e in mine if e.stage == "new"]
         menu = [CallSpec("reclaim")] * 4
-        for encl in self.enclaves:
-            menu += self.calls_on(encl, task)
+        for encl in mine:
+            menu += self.usual(encl) * 3
+            menu += self.unusual(encl)
         menu.append(CallSpec("direct"))
         if not self.quiet:
             menu += [CallSpec("poison", (str(n),)) for n in range(self.epc)]
             menu += [CallSpec("signal", (name,)) for name in self.tasks]
-        return menu
+        return (*opened, *(self.one_of(*menu) for _ in range(1 + self.upto(calls - 1))))
 
-    def calls_on(self, encl: Enclave, task: int) -> Sequence[CallSpec]:
-        known = range(encl.added) if self.quiet else range(encl.size)
-        out = [encl.call("touch", page) for page in (*known, *known)]
-        out += [encl.call("accept", page) for page in known]
-        if encl.stage == "ready":
-            out += [encl.call("modify", page, "trim") for page in known]
+    def usual(self, encl: Enclave) -> list[CallSpec]:
+        """What a loader does at this stage, or the threads of the running enclave."""
+        if encl.stage != "ready":
+            add = [encl.call("add", page, "reg") for page in range(encl.added, encl.size)]
+            return [encl.call("create"), *add, encl.call("init")]
+        added = range(encl.added)
+        out = [encl.call("touch", page) for page in (*added, *added)]
+        out += [encl.call("modify", page, "trim") for page in added]
         if not self.quiet:
-            out += [encl.call("modify", page, "tcs") for page in known]
-            out += [encl.call("remove", page) for page in known]
-            out += [encl.call("poison-at", page) for page in known]
-        if encl.stage != "ready" or self.one_of(False, True):
-            out += [encl.call("create"), encl.call("init")]
-            out += [encl.call("add", page, "reg") for page in range(encl.size)]
-        if encl.stage != "new" or not task:
-            out += [encl.call("close"), encl.call("munmap")]
+            out += [encl.call("accept", page) for page in range(encl.size)]
+            out += [encl.call("modify", page, "tcs") for page in added]
+            out += [encl.call("remove", page) for page in added]
         return out
+
+    def unusual(self, encl: Enclave) -> list[CallSpec]:
+        """The end of an enclave, memory errors, and calls that come at the wrong time."""
+        out = [encl.call("close"), encl.call("munmap")]
+        if self.quiet:
+            return [*out, *(encl.call("accept", page) for page in range(encl.added))]
+        for page in range(encl.size):
+            verbs = ("poison-at", "touch", "accept", "remove")
+            out += [encl.call(verb, page) for verb in verbs]
+            out += [encl.call("modify", page, "tcs"), encl.call("add", page, "tcs")]
+        return [*out, encl.call("create"), encl.call("init")]

@@ -293,7 +293,8 @@ def read(path: str | os.PathLike[str]) -> Trace:
         with open(path, "rb") as file:
             data = file.read(BYTES_MAX + 1)
     except OSError as error:
-        raise TraceError(f"{where}: {error.strerror or error}") from None
+        why = error.strerror or error
+        raise TraceError(f"{where}: {why}; give a trace that 'sgxmodel check' wrote") from None
     if len(data) > BYTES_MAX:
         raise TraceError(f"{where}: larger than any trace ({BYTES_MAX >> 20} MiB); {AGAIN}")
     try:
