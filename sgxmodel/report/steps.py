@@ -44,6 +44,8 @@ class Line:
 
 def interleaving(trace: Trace) -> list[str]:
     """The steps up to the violation."""
+    if not trace.steps:
+        return ["(no steps)"]
     tasks = list(dict.fromkeys(step.task for step in trace.steps))
     shown = _select(trace)
     if len(tasks) == 2:
