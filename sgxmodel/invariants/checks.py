@@ -115,7 +115,7 @@ class Checks:
         prim = op[0]
         system = self.system
         held = self.S[system.tasks[t].handle.held]
-        site = system.image.sites.get(system.frames[t][0])  # type: ignore[index]
+        site = system.image.sites.get(system.frames[t][0], START)  # type: ignore[index]
         if not prim.silent:
             self.races.access(t, op, reads, writes, held, site)
         if prim is LOAD:
