@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from sgxmodel.driver.structs import SGX_ENCL_INITIALIZED
+from sgxmodel.hardware import encls, enclu
 from sgxmodel.invariants.base import (
     FAULTS,
     BenignRace,
@@ -36,7 +37,7 @@ from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import entries
 from sgxmodel.machine.blocks import Site
 from sgxmodel.machine.layout import FREED
-from sgxmodel.machine.op import LOAD, Fault, Op
+from sgxmodel.machine.op import LOAD, Fault, Op, Primitive
 from sgxmodel.machine.system import START, Call, System
 from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import KILLED, result_name
@@ -50,7 +51,13 @@ ACCOUNTING = frozenset(
         "arch_memory_failure",
     }
 )
-RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "0"})
+LEAVES = frozenset(
+    value
+    for module in (encls, enclu)
+    for name, value in vars(module).items()
+    if name.isupper() and isinstance(value, Primitive)
+)
+RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "NOT_TRACKED", "0"})
 BLAMED = dict.fromkeys(("user_touch", "user_run", "user_accept"), "sgx_vma_fault")
 """The kernel's side of a user's access."""
 Outcomes = dict[tuple[int, int], set[str]]
@@ -129,7 +136,7 @@ class Checks:
                 self._written(t, slot, groups, site, prim.silent)
         if prim.lock:
             self._lock(t, op, held, site)
-        elif prim.name.isupper() and type(result) is int:
+        elif prim in LEAVES and type(result) is int:
             self.leaves[prim.name, result] += 1
 
     def _written(self, t: int, slot: int, groups: int, site: Any, silent: bool) -> None:

@@ -63,7 +63,7 @@ class Primitive:
     )
 
     def __init__(self, fn: Callable[..., Any], **traits: Any) -> None:
-        self.name = traits.pop("name", fn.__name__)
+        self.name: str = traits.pop("name", fn.__name__)
         self.original = fn
         names = list(inspect.signature(fn).parameters)[1:]
         self.params = tuple(names)
