@@ -18,6 +18,7 @@ from sgxmodel.revisions import Revision, revision
 from sgxmodel.revisions.list_fixed import fixes
 from sgxmodel.revisions.list_v2 import lru
 from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.scenario.text import parse
 from sgxmodel.search.check import check_scenario
 from sgxmodel.search.verdict import ScenarioResult
 
@@ -149,3 +150,23 @@ def test_a_va_page_on_the_reclaimable_list_is_noticed() -> None:
         "va", {"track_page": edited(fixes.track_page, ("fixed_flags_of(kind)", "17"))}
     )
     assert "4-unreclaimable" in kinds(target, "create-fails", "4-unreclaimable")
+
+
+FALSE_ALARM = """
+scenario retyped-page-waits-anew
+epc 7
+scan 1
+high 1
+enclave A 4
+enclave B 4
+setup open A; create A; init A; open B; create B; add B 0; init B; accept B 1; accept B 2
+task T1: modify B 1 tcs
+task T2: reclaim
+task T3: reclaim
+"""
+
+
+def test_a_page_that_left_the_list_waits_anew() -> None:
+    # The count of who passed a page over was kept while the page was off the list.
+    result = check_scenario(revision("list_fixed"), parse(FALSE_ALARM), schedules=40)
+    assert not result.findings

@@ -136,6 +136,9 @@ class Checks:
                 self._written(t, slot, groups, site, prim.silent)
         if prim.lock:
             self._lock(t, op, held, site)
+        elif self.passed and prim.name.startswith("list_") and writes:
+            # A page that leaves the list or comes back to it waits anew.
+            self.passed.pop(op[1].container, None)
         elif prim in LEAVES and type(result) is int:
             self.leaves[prim.name, result] += 1
 
