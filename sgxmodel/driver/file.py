@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sgxmodel.driver.structs import (
     EBADF,
     ENOMEM,
+    NOT_TRACKED,
     SIGSEGV,
     VM_FAULT_NOPAGE,
     all_cpus,
@@ -31,7 +32,7 @@ from sgxmodel.hardware.enclu import (
     unload_mm,
     zap_vma_ptes,
 )
-from sgxmodel.hardware.epcm import SGX_PAGE_ATTRIBUTES_MISMATCH
+from sgxmodel.hardware.epcm import SGX_NOT_TRACKED, SGX_PAGE_ATTRIBUTES_MISMATCH
 from sgxmodel.kernel.lock import down_read, down_write, up_read, up_write
 from sgxmodel.kernel.memory import kzalloc
 from sgxmodel.kernel.ref import (
@@ -43,7 +44,7 @@ from sgxmodel.kernel.ref import (
     test_and_clear_bit,
 )
 from sgxmodel.kernel.task import retry, send_signal, task_struct
-from sgxmodel.machine.notation import kernel
+from sgxmodel.machine.notation import kernel, part_of
 from sgxmodel.machine.op import READ_ONCE, rcu_assign_pointer, sometimes
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def sgx_release(encl: sgx_encl) -> None:
     encl_put(encl)
 
 
-@kernel
+@part_of("kref_put")
 def encl_put(encl: sgx_encl) -> None:
     """kref_put(&encl->refcount, sgx_encl_release)."""
     if kref_put(encl.refcount):
@@ -135,7 +136,7 @@ def user_munmap(proc: process) -> int:
     return 0
 
 
-@kernel
+@part_of("unmap_vmas")
 def zap_range(proc: process) -> None:
     """unmap_vmas() over the enclave's range."""
     mm = mm_of(proc)
@@ -185,6 +186,28 @@ def user_touch(proc: process, index: int) -> Any:
 
 
 @kernel
+def user_run(proc: process, index: int) -> Any:
+    """An enclave thread stays inside for a while and writes to a page again and again."""
+    got: Any = OK
+    load_mm(mm_of(proc))
+    for _i in range(8):
+        while True:
+            got = enclave_access(mm_of(proc), index)
+            if got != PAGE_FAULT:
+                break
+            got = handle_mm_fault(proc, index)
+            if got != VM_FAULT_NOPAGE:
+                break
+            if not is_mapped(mm_of(proc), index):
+                retry()
+        if got != OK:
+            break
+    EEXIT()
+    unload_mm()
+    return 0 if got == OK else got
+
+
+@kernel
 def user_accept(proc: process, index: int) -> Any:
     """An enclave thread accepts a page (EACCEPT); the first touch of a new one is EAUG."""
     load_mm(mm_of(proc))
@@ -202,6 +225,9 @@ def user_accept(proc: process, index: int) -> Any:
     if got == SGX_PAGE_ATTRIBUTES_MISMATCH:
         sometimes("a page was accepted already")
         return 0
+    if got == SGX_NOT_TRACKED:
+        sometimes("EACCEPT came before the change was tracked")
+        return NOT_TRACKED
     return got
 
 
