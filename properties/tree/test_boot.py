@@ -61,7 +61,7 @@ def test_another_schedule_is_another_run(tree: Path) -> None:
     for step in range(1, 40):
         made.replay(Schedule(((step, 1),)))
         hashes.add(made.result.hash)
-    assert len(hashes) > 30
+    assert len(hashes) > 20
 
 
 def test_what_a_search_finds_replays(tree: Path) -> None:

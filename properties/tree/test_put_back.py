@@ -34,7 +34,7 @@ FAULTS = {
 WHERE = {
     "U1": ("fault-reclaim", ("8-evicted", "__sgx_encl_eldu")),
     "U6": ("numa", ("11-free-count", "sgx_free_epc_page")),
-    "U16": ("eaug-exhausted", ("15-errno", "sgx_encl_eaug_page")),
+    "U16": ("eaug-va", ("15-errno", "sgx_encl_eaug_page")),
     "U17": ("poison-reclaim", ("2-free-flags", "sgx_free_epc_page")),
     "U25": ("eremove-fails", ("10-epcm", "sgx_free_epc_page")),
 }

@@ -15,7 +15,7 @@ VERB_NUMBERS = {
     for n, verb in enumerate(
         (
             "open", "create", "add", "init", "touch", "accept", "modify", "remove", "munmap",
-            "close", "reclaim", "direct", "poison", "poison-at", "signal",
+            "close", "reclaim", "direct", "poison", "poison-at", "signal", "run",
         )
     )
 }  # fmt: skip
@@ -29,7 +29,7 @@ FAIL_NUMBERS = {
     )
 }  # fmt: skip
 TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
-RESULTS = {1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
+RESULTS = {11: "NOT_TRACKED", 1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
 PAGES = 32
 """Enclave pages that the engine has room for."""
 

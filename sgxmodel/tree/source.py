@@ -95,7 +95,7 @@ def _checkout(repository: Path, revision: str, to: Path) -> None:
     # "--end-of-options": a revision that looks like one is still no option.
     done = _run(
         ["git", "-C", str(repository), "archive", "--format=tar", "--end-of-options",
-         revision, "--", *paths],
+         revision, *paths],
     )  # fmt: skip
     if done.returncode:
         raise TreeError(f"{repository}@{revision}: {_first_line(done.stderr)}")

@@ -170,6 +170,7 @@ void task_prepare(struct task *task, void (*main)(struct task *));
 void sched_run(int first);
 void sched_abort(void) __attribute__((noreturn));
 void sched_retry(void);
+void unpark_ksgxd(void);
 void wait_on(enum wait_kind kind, void *obj, u32 mask);
 int sched_choice(int alternatives);
 int fail_on_request(int what);

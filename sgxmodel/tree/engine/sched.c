@@ -470,6 +470,17 @@ void eng_yield_point(void)
  * in which nobody else got anywhere, it never will be.
  */
 #define RETRIES 100
+#define PATIENCE 20
+
+/* It sleeps, or runs if it was woken meanwhile. */
+void unpark_ksgxd(void)
+{
+	struct task *k = &W.task[W.ksgxd];
+	const struct eng_waitq *queue = k->wait_obj;
+
+	if (k->wait == WAIT_PARKED)
+		k->wait = queue->waiters >> W.ksgxd & 1 ? WAIT_QUEUE : WAIT_NONE;
+}
 
 void sched_retry(void)
 {
@@ -479,6 +490,9 @@ void sched_retry(void)
 		fatal("14-progress", "sgx_vma_fault",
 		      "a fault is retried for ever\n%s was told %d times to try again and nobody "
 		      "makes room", t->name, RETRIES);
+	/* A scenario may leave ksgxd out for being slow; it comes when nothing else helps. */
+	if (t->retries == PATIENCE)
+		unpark_ksgxd();
 	t->yields = 1;
 	count_step();
 	decide();

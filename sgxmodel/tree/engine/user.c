@@ -14,7 +14,7 @@ static struct process procs[ENG_ENCLAVES];
 
 static int is_access(int verb)
 {
-	return verb == V_TOUCH || verb == V_ACCEPT;
+	return verb == V_TOUCH || verb == V_ACCEPT || verb == V_RUN;
 }
 
 static unsigned long base_of(int encl)
@@ -150,28 +150,38 @@ static int fault(struct mm_struct *mm, int page)
 	return ret & 0x100 ? 0 : RESULT_SIGBUS;
 }
 
-static int do_access(struct task *task, const struct eng_call *call)
+/* One access, with the faults that it takes until it is served or refused. */
+static int access_page(struct task *task, struct mm_struct *mm, const struct eng_call *call)
 {
-	struct mm_struct *mm = process_mm(call->encl);
-	int ret;
-
-	mm->cpus |= 1UL << task->id;
 	for (;;) {
+		int ret;
+
 		eng_yield_point();
-		ret = call->verb == V_TOUCH ? hw_touch(task, mm, call->arg)
-					    : hw_accept(task, mm, call->arg);
+		ret = call->verb == V_ACCEPT ? hw_accept(task, mm, call->arg)
+					     : hw_touch(task, mm, call->arg);
 		if (ret != -1)
-			break;
-		if (procs[call->encl].dying) {
-			ret = RESULT_SIGSEGV;
-			break;
-		}
+			return ret;
+		if (procs[call->encl].dying)
+			return RESULT_SIGSEGV;
 		ret = fault(mm, call->arg);
 		if (ret)
-			break;
+			return ret;
 		if (!mm->pte[call->arg])
 			sched_retry();
 	}
+}
+
+#define RUN_ACCESSES 8
+
+static int do_access(struct task *task, const struct eng_call *call)
+{
+	struct mm_struct *mm = process_mm(call->encl);
+	int times = call->verb == V_RUN ? RUN_ACCESSES : 1;
+	int ret = 0;
+
+	mm->cpus |= 1UL << task->id;
+	while (times-- && !ret)
+		ret = access_page(task, mm, call);
 	eng_yield_point();
 	tlb_flush(task);
 	mm->cpus &= ~(1UL << task->id);
@@ -228,6 +238,7 @@ static int dispatch(struct task *task, const struct eng_call *call)
 		return do_munmap(call->encl);
 	case V_TOUCH:
 	case V_ACCEPT:
+	case V_RUN:
 		return do_access(task, call);
 	default:
 		return do_ioctl(call);
