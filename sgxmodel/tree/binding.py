@@ -7,7 +7,6 @@ import ctypes
 from collections.abc import Callable, Sequence
 from ctypes import POINTER, Structure, byref, c_char, c_char_p, c_int32, c_uint32, c_uint64
 from pathlib import Path
-from typing import Any, ClassVar
 
 from sgxmodel.errors import UserError
 
@@ -22,19 +21,21 @@ FOUND = 8
 RESULT_NONE = 9999
 REPLAY, WALK, PCT, BOUNDED, ORDER = range(5)
 
-Fields = ClassVar[Sequence[tuple[str, Any]]]
-
 
 class TreeError(UserError):
     """A tree cannot be built or does not boot."""
 
 
 class Call(Structure):
-    _fields_: Fields = [("verb", c_int32), ("encl", c_int32), ("arg", c_int32), ("type", c_int32)]
+    """A call, by the engine's numbers."""
+
+    _fields_ = (("verb", c_int32), ("encl", c_int32), ("arg", c_int32), ("type", c_int32))
 
 
 class Config(Structure):
-    _fields_: Fields = [
+    """A machine and a scenario."""
+
+    _fields_ = (
         ("nodes", c_int32),
         ("epc", c_int32 * 8),
         ("scan", c_int32),
@@ -50,15 +51,19 @@ class Config(Structure):
         ("node", c_int32 * USER_TASKS),
         ("calls", c_int32 * USER_TASKS),
         ("setup", c_int32),
-    ]
+    )
 
 
 class Pair(Structure):
-    _fields_: Fields = [("step", c_uint32), ("what", c_int32)]
+    """A step, and what happens there."""
+
+    _fields_ = (("step", c_uint32), ("what", c_int32))
 
 
 class RawSchedule(Structure):
-    _fields_: Fields = [
+    """How to draw or repeat a schedule."""
+
+    _fields_ = (
         ("mode", c_int32),
         ("memory", c_int32),
         ("eager", c_int32),
@@ -72,11 +77,13 @@ class RawSchedule(Structure):
         ("switches", Pair * SWITCHES),
         ("choices", Pair * 256),
         ("order", c_int32 * CALLS),
-    ]
+    )
 
 
 class RawFinding(Structure):
-    _fields_: Fields = [
+    """One thing that is wrong."""
+
+    _fields_ = (
         ("id", c_char * 24),
         ("func", c_char * 64),
         ("title", c_char * 160),
@@ -85,11 +92,13 @@ class RawFinding(Structure):
         ("line", ctypes.c_void_p),
         ("step", c_uint32),
         ("task", c_int32),
-    ]
+    )
 
 
 class RawResult(Structure):
-    _fields_: Fields = [
+    """One run."""
+
+    _fields_ = (
         ("nfound", c_int32),
         ("ended", c_int32),
         ("steps", c_uint32),
@@ -101,16 +110,18 @@ class RawResult(Structure):
         ("switches", Pair * SWITCHES),
         ("choices", Pair * 256),
         ("result", c_int32 * CALLS),
-    ]
+    )
 
 
 class Stats(Structure):
-    _fields_: Fields = [
+    """Sums over the runs of a search."""
+
+    _fields_ = (
         ("runs", c_uint64),
         ("steps", c_uint64),
         ("found_runs", c_uint64),
         ("sometimes", c_uint64),
-    ]
+    )
 
 
 class Engine:
@@ -151,9 +162,7 @@ class Engine:
         """One run; the number of findings."""
         return int(self.dll.eng_run(byref(schedule), byref(result)))
 
-    def search(
-        self, schedule: RawSchedule, runs: int, result: RawResult, stats: Stats
-    ) -> int:
+    def search(self, schedule: RawSchedule, runs: int, result: RawResult, stats: Stats) -> int:
         """Runs with seeds that follow, until one finds something: its number, or 0."""
         return int(self.dll.eng_search(byref(schedule), runs, byref(result), byref(stats)))
 

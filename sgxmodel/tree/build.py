@@ -87,17 +87,24 @@ def cache_directory() -> Path:
 def build(source: Source, cc: Compiler | None = None, cache: Path | None = None) -> Path:
     """The library for a tree, from the cache if nothing changed."""
     cc = cc or compiler()
-    library = (cache or cache_directory()) / f"{_hash(source, cc)}.so"
-    if library.is_file():
-        return library
-    library.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-build-") as scratch:
-        built = _compile(source, cc, Path(scratch))
-        # Under a name of its own first: another process may build the same.
-        part = library.with_suffix(f".{os.getpid()}.part")
-        shutil.copyfile(built, part)
-        part.replace(library)
+    cache = cache or cache_directory()
+    library = cache / f"{_hash(cc, source.files() + _own_files())}.so"
+    if not library.is_file():
+        with tempfile.TemporaryDirectory(prefix="sgxmodel-build-") as scratch:
+            _keep(_compile(source, cc, Path(scratch), cache), library)
     return library
+
+
+def _keep(built: Path, to: Path) -> None:
+    """Under a name of its own first: another process may build the same."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    part = to.with_suffix(f".{os.getpid()}.part")
+    shutil.copyfile(built, part)
+    part.replace(to)
+
+
+def _own_files() -> list[Path]:
+    return sorted(own("shim").iterdir()) + sorted(own("engine").iterdir())
 
 
 def own(folder: str) -> Path:
@@ -105,34 +112,44 @@ def own(folder: str) -> Path:
     return Path(str(resources.files("sgxmodel.tree"))) / folder
 
 
-def _hash(source: Source, cc: Compiler) -> str:
+def _hash(cc: Compiler, files: list[Path]) -> str:
     digest = hashlib.sha256()
     flags = (*COMMON, *ENGINE_FLAGS, *DRIVER_FLAGS, *LINK_FLAGS, *VOLATILE[cc.kind])
     for text in (VERSION, cc.command, cc.version, *flags):
         digest.update(text.encode() + b"\0")
-    files = source.files() + sorted(own("shim").iterdir()) + sorted(own("engine").iterdir())
     for file in files:
         if file.suffix in (".c", ".h"):
             digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()[:24]
 
 
-def _compile(source: Source, cc: Compiler, scratch: Path) -> Path:
+def _compile(source: Source, cc: Compiler, scratch: Path, cache: Path) -> Path:
     _forward(source, scratch / "include")
     unity = scratch / "unity.c"
     unity.write_text(_unity(source))
     includes = [f"-I{scratch / 'include'}", f"-I{own('shim')}"]
-    jobs = [
-        (unity, [*COMMON, *DRIVER_FLAGS, *VOLATILE[cc.kind], *includes, *_names(source)]),
-        *((file, [*COMMON, *ENGINE_FLAGS]) for file in sorted(own("engine").glob("*.c"))),
-    ]
+    flags = [*COMMON, *DRIVER_FLAGS, *VOLATILE[cc.kind], *includes, *_names(source)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        objects = list(pool.map(lambda job: _object(cc, source, scratch, *job), jobs))
+        engine = _engine(cc, scratch, cache, pool)
+        driver = pool.submit(_object, cc, source.name, scratch, unity, flags)
+        objects = [driver.result(), *engine]
     library = scratch / "tree.so"
     done = _cc(cc, [*LINK_FLAGS, *map(str, objects), "-o", str(library), "-ldl"])
     if done.returncode:
         raise TreeError(f"{source.name}: {_undefined(done.stderr)}")
     return library
+
+
+def _engine(cc: Compiler, scratch: Path, cache: Path, pool: ThreadPoolExecutor) -> list[Path]:
+    """The engine's objects: the same for every tree, so kept apart."""
+    folder = cache / f"engine-{_hash(cc, _own_files())}"
+    files = sorted(own("engine").glob("*.c"))
+    flags = [*COMMON, *ENGINE_FLAGS]
+    missing = [f for f in files if not (folder / f"{f.stem}.o").is_file()]
+    made = pool.map(lambda f: _object(cc, "engine", scratch, f, flags), missing)
+    for built in list(made):
+        _keep(built, folder / built.name)
+    return [folder / f"{f.stem}.o" for f in files]
 
 
 def _forward(source: Source, include: Path) -> None:
@@ -180,19 +197,17 @@ def _names(source: Source) -> list[str]:
     return out
 
 
-def _object(cc: Compiler, source: Source, scratch: Path, file: Path, flags: list[str]) -> Path:
+def _object(cc: Compiler, name: str, scratch: Path, file: Path, flags: list[str]) -> Path:
     out = scratch / f"{file.stem}.o"
     done = _cc(cc, [*flags, "-c", str(file), "-o", str(out)])
     if done.returncode:
-        raise TreeError(f"{source.name}: {_explain(done.stderr)}")
+        raise TreeError(f"{name}: {_explain(done.stderr)}")
     return out
 
 
 def _cc(cc: Compiler, args: list[str]) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "LC_ALL": "C"}  # what is looked for in messages is English
-    return subprocess.run(
-        [cc.command, *args], capture_output=True, text=True, check=False, env=env
-    )
+    return subprocess.run([cc.command, *args], capture_output=True, text=True, check=False, env=env)
 
 
 def _explain(stderr: str) -> str:

@@ -64,14 +64,13 @@ def is_tree(target: str) -> bool:
     return looks or Path(target).is_dir() or Path(directory).is_dir()
 
 
-
 def check_tree(plan: TreePlan) -> Iterator[Checked]:
     """Each scenario's result as it comes.  Raises :class:`TreeError`: exit status 2."""
     cc = compiler(plan.compiler)
     if not plan.patches:
         with opened(plan.target) as source:
             library = build(source, cc)
-            yield from map(lambda c: _without(c, plan.known), _check_all(plan, library))
+            yield from (_without(c, plan.known) for c in _check_all(plan, library))
         return
     with opened(plan.target) as before, opened(plan.target, plan.patches) as after:
         libraries = build(before, cc), build(after, cc)

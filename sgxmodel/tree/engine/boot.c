@@ -425,6 +425,7 @@ int eng_high(void);
 int eng_va_slots(void);
 int eng_size(int encl);
 int eng_requested(void);
+int eng_section_pages(int section);
 
 int eng_scan(void)
 {
@@ -454,4 +455,13 @@ int eng_size(int encl)
 int eng_requested(void)
 {
 	return W.requested;
+}
+
+/* Nodes without EPC have no section. */
+int eng_section_pages(int section)
+{
+	for (int i = 0; i < keep->config.nodes; i++)
+		if (keep->config.epc[i] && section-- == 0)
+			return keep->config.epc[i];
+	return 0;
 }

@@ -11,8 +11,8 @@
 int frame_at(const void *addr);
 void violate(const char *id, const char *func, const char *fmt, ...) __printf(3, 4);
 struct mm_struct *process_mm(int encl);
-const struct probe_frame *probe_frame(int n);
 int eng_size(int encl);
+int eng_section_pages(int section);
 
 /* What the EPCM knows of a page, as far as the checks need it. */
 struct probe_frame {
@@ -165,29 +165,20 @@ HARNESS long tree_ioctl(struct file *file, int verb, int encl, int arg, int type
 #define MANY 256
 static u8 seen[64];
 
+/* A frame's number, as the EPCM counts; -1: no page of the EPC. */
 HARNESS static int number_of(const struct sgx_epc_page *page)
 {
+	int first = 0;
+
 	for (int i = 0; i < sgx_nr_epc_sections; i++) {
-		struct sgx_epc_section *s = &sgx_epc_sections[i];
-		long n = page - s->pages;
+		const struct sgx_epc_section *s = &sgx_epc_sections[i];
+		int pages = eng_section_pages(i);
 
-		if (page >= s->pages && n < 64) {
-			int frame = frame_at((char *)s->virt_addr + n * PAGE_SIZE);
-
-			if (frame >= 0)
-				return frame;
-		}
+		if (page >= s->pages && page < s->pages + pages)
+			return first + (int)(page - s->pages);
+		first += pages;
 	}
 	return -1;
-}
-
-HARNESS static int sections_pages(int i)
-{
-	int n = 0;
-
-	while (frame_at((char *)sgx_epc_sections[i].virt_addr + n * PAGE_SIZE) >= 0)
-		n++;
-	return n;
 }
 
 HARNESS static void check_free(const struct sgx_epc_page *page, int n)
@@ -289,7 +280,7 @@ HARNESS void probe_pages(void)
 HARNESS int probe_exhausted(void)
 {
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
-		for (int n = 0; n < sections_pages(i); n++) {
+		for (int n = 0; n < eng_section_pages(i); n++) {
 			const struct sgx_epc_page *page = &sgx_epc_sections[i].pages[n];
 
 			if (page->poison && (page->flags & SGX_EPC_PAGE_IS_FREE))
@@ -330,7 +321,7 @@ HARNESS void probe_end(void)
 {
 	probe_quiet();
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
-		for (int n = 0; n < sections_pages(i); n++) {
+		for (int n = 0; n < eng_section_pages(i); n++) {
 			int frame = number_of(&sgx_epc_sections[i].pages[n]);
 
 			if (!seen[frame] && !eng_requested())
