@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from properties.tree.trees import kinds, runner, searched
+from properties.tree.trees import edited, kinds, runner, searched
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.minimise import minimise
 from sgxmodel.tree.record import record, schedule_of, uses_memory
@@ -77,3 +77,19 @@ def test_a_trace_names_source_and_leads_back(tree: Path) -> None:
     assert any("xa_insert() = -16" in s.text for s in trace.steps)
     found = search.runner.replay(schedule_of(search.runner, trace), uses_memory(trace))
     assert key in {f.violation.key for f in found}
+
+
+REMEMBERED = [
+    ("main.c", "\tpgoff_t page_index;\n\tint cnt", "\tstruct sgx_encl *encl;\n\tpgoff_t page_index;\n\tint cnt"),  # noqa: E501
+    ("main.c", "encl_page = epc_page->owner;\n\n\t\tif (!sgx_reclaimer_age",
+     "encl_page = epc_page->owner;\n\t\tencl = encl_page->encl;\n\n\t\tif (!sgx_reclaimer_age"),
+    ("main.c", "encl_page = epc_page->owner;\n\t\tsgx_reclaimer_write",
+     "encl_page = epc_page->owner;\n\t\tencl = encl_page->encl;\n\t\tsgx_reclaimer_write"),
+    ("main.c", "kref_put(&encl_page->encl->refcount", "kref_put(&encl->refcount"),
+]  # fmt: skip
+"""The enclave is remembered before the page is given up: the fix that findings.md gives."""
+
+
+@pytest.mark.parametrize("name", ["remove-reclaim", EVICTED_THEN_REMOVED])
+def test_the_fix_of_the_use_after_free(tree: Path, name: str, tmp_path: Path) -> None:
+    assert kinds(edited(tree, tmp_path, REMEMBERED), name, 20_000) == set()

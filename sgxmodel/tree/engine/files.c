@@ -54,7 +54,7 @@ struct file *file_new(int encl)
 /* The last reference: user tasks release when their call returns (task work). */
 void eng_fput(struct file *file)
 {
-	check_access(file, sizeof(*file), 1, NULL);
+	check_access(file, sizeof(long), 1, NULL);
 	if (--file->refs)
 		return;
 	if (file->shmem >= 0) {
@@ -133,11 +133,12 @@ static struct page **slot_of(struct file *file, unsigned long index)
 static u64 sum_of(const struct page *page)
 {
 	const u64 *word = (const u64 *)page->data;
-	u64 sum = 0;
+	u64 sum[4] = { 0 };
 
-	for (int i = 0; i < 512; i++)
-		sum = sum * 3 + word[i];
-	return sum;
+	for (int i = 0; i < 512; i += 4)
+		for (int k = 0; k < 4; k++)
+			sum[k] += word[i + k] ^ (u64)i << 32;
+	return sum[0] * 3 + sum[1] * 5 + sum[2] * 7 + sum[3] * 11;
 }
 
 static void free_page(struct page *page)
@@ -153,7 +154,7 @@ struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long in
 	struct page **at, *page;
 
 	HERE();
-	check_access(file, sizeof(*file), 0, NULL);
+	check_access(file, sizeof(long), 0, NULL);
 	eng_might_sleep(func);
 	eng_yield_point();
 	if (index >= (file->size + 4095) / 4096)
@@ -182,7 +183,7 @@ void eng_shmem_truncate(struct inode *inode, unsigned long start, unsigned long 
 	struct file *file = inode->i_mapping->file;
 
 	HERE();
-	check_access(file, sizeof(*file), 0, NULL);
+	check_access(file, sizeof(long), 0, NULL);
 	eng_might_sleep("shmem_truncate_range");
 	eng_yield_point();
 	for (int i = 0; i < CACHED; i++) {
@@ -219,7 +220,7 @@ void shmem_release(struct file *file)
 void eng_get_page(struct page *page)
 {
 	HERE();
-	check_access(page, sizeof(*page), 1, NULL);
+	check_access(page, sizeof(long), 1, NULL);
 	eng_yield_point();
 	page->refs++;
 }
@@ -227,9 +228,9 @@ void eng_get_page(struct page *page)
 void eng_put_page(struct page *page, const char *func)
 {
 	HERE();
-	check_access(page, sizeof(*page), 1, NULL);
+	check_access(page, sizeof(long), 1, NULL);
 	eng_yield_point();
-	check_access(page, sizeof(*page), 1, NULL);
+	check_access(page, sizeof(long), 1, NULL);
 	if (page->refs <= 0)
 		fatal("6-references", func, "put_page() of backing page %lu, which nobody holds",
 		      page->index);
@@ -248,13 +249,13 @@ void eng_put_page(struct page *page, const char *func)
 void eng_set_page_dirty(struct page *page)
 {
 	HERE();
-	check_access(page, sizeof(*page), 1, NULL);
+	check_access(page, sizeof(long), 1, NULL);
 	page->dirty = 1;
 }
 
 void *eng_page_address(struct page *page)
 {
-	check_access(page, sizeof(*page), 0, NULL);
+	check_access(page, sizeof(long), 0, NULL);
 	return page->data;
 }
 
@@ -277,7 +278,7 @@ int eng_get_user_pages(unsigned long addr, struct page **pages)
 struct mem_cgroup *eng_memcg_get(struct mm_struct *mm)
 {
 	if (mm)
-		check_access(mm, sizeof(*mm), 0, NULL);
+		check_access(mm, sizeof(long), 0, NULL);
 	return (struct mem_cgroup *)&W;
 }
 

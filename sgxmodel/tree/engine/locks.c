@@ -92,7 +92,7 @@ static void drop(struct task *t, struct eng_lock *lock)
 
 void eng_lock_init(struct eng_lock *lock, const char *name, int kind)
 {
-	check_access(lock, sizeof(*lock), 1, NULL);
+	check_access(lock, sizeof(long), 1, NULL);
 	*lock = (struct eng_lock){ .name = name, .kind = kind };
 }
 
@@ -110,7 +110,7 @@ void lock_take(struct eng_lock *lock, const char *func)
 {
 	struct task *t = cur();
 
-	check_access(lock, sizeof(*lock), 1, NULL);
+	check_access(lock, sizeof(long), 1, NULL);
 	if (lock->kind != ENG_SPIN)
 		eng_might_sleep(func);
 	eng_yield_point();
@@ -119,13 +119,13 @@ void lock_take(struct eng_lock *lock, const char *func)
 	if (lock->owner)
 		TRACE("waits for %s", lock->name);
 	wait_on(WAIT_LOCK, lock, 0);
-	check_access(lock, sizeof(*lock), 1, NULL);
+	check_access(lock, sizeof(long), 1, NULL);
 	take(t, lock, 0, func);
 }
 
 int eng_trylock(struct eng_lock *lock, const char *func)
 {
-	check_access(lock, sizeof(*lock), 1, NULL);
+	check_access(lock, sizeof(long), 1, NULL);
 	eng_yield_point();
 	if (lock->owner)
 		return 0;
@@ -137,7 +137,7 @@ void lock_drop(struct eng_lock *lock, const char *func)
 {
 	struct task *t = cur();
 
-	check_access(lock, sizeof(*lock), 1, NULL);
+	check_access(lock, sizeof(long), 1, NULL);
 	if (lock->owner != &t->pub)
 		fatal("17-lock-order", func, "%s is released by %s, which does not hold it",
 		      lock->name, t->name);
@@ -165,13 +165,13 @@ void eng_unlock(struct eng_lock *lock, const char *func)
 
 int eng_is_locked(struct eng_lock *lock)
 {
-	check_access(lock, sizeof(*lock), 0, NULL);
+	check_access(lock, sizeof(long), 0, NULL);
 	return lock->owner != NULL;
 }
 
 int eng_is_held(struct eng_lock *lock)
 {
-	check_access(lock, sizeof(*lock), 0, NULL);
+	check_access(lock, sizeof(long), 0, NULL);
 	return lock->owner == &cur()->pub;
 }
 
@@ -193,7 +193,7 @@ void eng_mmap_lock(struct mm_struct *mm, int write, const char *func)
 	struct task *t = cur();
 	u32 me = 1U << t->id;
 
-	check_access(mm, sizeof(*mm), 1, NULL);
+	check_access(mm, sizeof(long), 1, NULL);
 	eng_might_sleep(func);
 	eng_yield_point();
 	if (lock->owner == &t->pub || (lock->readers & me))
@@ -205,7 +205,7 @@ void eng_mmap_lock(struct mm_struct *mm, int write, const char *func)
 	} else {
 		wait_on(WAIT_READ, lock, 0);
 	}
-	check_access(mm, sizeof(*mm), 1, NULL);
+	check_access(mm, sizeof(long), 1, NULL);
 	take(t, lock, !write, func);
 }
 
@@ -215,7 +215,7 @@ void eng_mmap_unlock(struct mm_struct *mm, int write, const char *func)
 	struct task *t = cur();
 	u32 me = 1U << t->id;
 
-	check_access(mm, sizeof(*mm), 1, NULL);
+	check_access(mm, sizeof(long), 1, NULL);
 	if (write ? lock->owner != &t->pub : !(lock->readers & me))
 		fatal("17-lock-order", func, "mmap_lock is released by %s, which does not hold it",
 		      t->name);

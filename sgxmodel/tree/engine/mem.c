@@ -253,7 +253,12 @@ void check_access(const void *addr, size_t size, int write, const void *pc)
 	first = at / 8;
 	last = (at + size - 1) / 8;
 	for (size_t i = first; i <= last; i++) {
-		u8 s = shadow[i];
+		u8 s;
+
+		/* Eight granules that may be used as a whole, at once. */
+		while (i + 8 <= last && *(const u64 *)(shadow + i) == 0x0808080808080808ULL)
+			i += 8;
+		s = shadow[i];
 
 		if (s == 8)
 			continue;
@@ -287,9 +292,12 @@ void *eng_memchr_inv(const void *p, int c, size_t n)
 	const u8 *bytes = p;
 
 	check_access(p, n, 0, NULL);
-	for (size_t i = 0; i < n; i++)
-		if (bytes[i] != (u8)c)
+	for (size_t i = 0; i < n; i++) {
+		while (i + 8 <= n && *(const u64 *)(bytes + i) == (u8)c * 0x0101010101010101ULL)
+			i += 8;
+		if (i < n && bytes[i] != (u8)c)
 			return (void *)(bytes + i);
+	}
 	return NULL;
 }
 

@@ -43,9 +43,9 @@ static void mmdrop(struct mm_struct *mm)
 int eng_mmget_not_zero(struct mm_struct *mm)
 {
 	HERE();
-	check_access(mm, sizeof(*mm), 0, NULL);
+	check_access(mm, sizeof(long), 0, NULL);
 	eng_yield_point();
-	check_access(mm, sizeof(*mm), 0, NULL);
+	check_access(mm, sizeof(long), 0, NULL);
 	if (!mm->users)
 		return 0;
 	mm->users++;
@@ -58,7 +58,7 @@ static void notifiers_release(struct mm_struct *mm)
 	int idx = eng_srcu_read_lock(&notifier_srcu);
 
 	for (struct eng_notifier *mn = mm->notifiers; mn; mn = mn->next) {
-		check_access(mn, sizeof(*mn), 0, NULL);
+		check_access(mn, sizeof(long), 0, NULL);
 		if (mn->ops->release)
 			mn->ops->release(mn, mm);
 	}
@@ -66,7 +66,7 @@ static void notifiers_release(struct mm_struct *mm)
 	while (mm->notifiers) {
 		struct eng_notifier *mn = mm->notifiers;
 
-		check_access(mn, sizeof(*mn), 1, NULL);
+		check_access(mn, sizeof(long), 1, NULL);
 		mm->notifiers = mn->next;
 		mn->hashed = 0;
 	}
@@ -93,10 +93,10 @@ static void unmap(struct mm_struct *mm)
 /* The last user leaves: notifiers first, then the mappings (exit_mmap()). */
 void eng_mmput(struct mm_struct *mm)
 {
-	check_access(mm, sizeof(*mm), 1, NULL);
+	check_access(mm, sizeof(long), 1, NULL);
 	eng_might_sleep(driver_function());
 	eng_yield_point();
-	check_access(mm, sizeof(*mm), 1, NULL);
+	check_access(mm, sizeof(long), 1, NULL);
 	if (--mm->users)
 		return;
 	if (cur()->srcu_depth)
@@ -112,7 +112,7 @@ void eng_mmput(struct mm_struct *mm)
 void eng_mmput_async(struct mm_struct *mm)
 {
 	HERE();
-	check_access(mm, sizeof(*mm), 1, NULL);
+	check_access(mm, sizeof(long), 1, NULL);
 	if (mm->users > 1) {
 		mm->users--;
 		eng_yield_point();
@@ -129,7 +129,7 @@ struct vm_area_struct *eng_vma_lookup(struct mm_struct *mm, unsigned long addr)
 	struct vm_area_struct *vma;
 
 	HERE();
-	check_access(mm, sizeof(*mm), 0, NULL);
+	check_access(mm, sizeof(long), 0, NULL);
 	if (!mm->mmap_lock.owner && !mm->mmap_lock.readers)
 		violate("17-lock-order", driver_function(), "vma_lookup() without mmap_lock");
 	vma = mm->vma;
@@ -139,7 +139,7 @@ struct vm_area_struct *eng_vma_lookup(struct mm_struct *mm, unsigned long addr)
 /* The source page of an EADD is ordinary memory that may be executed. */
 struct vm_area_struct *eng_find_vma(struct mm_struct *mm, unsigned long addr)
 {
-	check_access(mm, sizeof(*mm), 0, NULL);
+	check_access(mm, sizeof(long), 0, NULL);
 	source_vma = (struct vm_area_struct){
 		.vm_start = addr, .vm_end = addr + 4096, .vm_mm = mm,
 		.vm_flags = 0x77,
@@ -159,7 +159,7 @@ unsigned long *eng_pte(struct mm_struct *mm, unsigned long addr)
 	int page;
 
 	HERE();
-	check_access(mm, sizeof(*mm), 1, NULL);
+	check_access(mm, sizeof(long), 1, NULL);
 	page = page_of(mm, addr);
 	return page >= 0 && page < 64 && mm->pte[page] ? &mm->pte[page] : NULL;
 }
@@ -212,7 +212,7 @@ void eng_zap_ptes(struct vm_area_struct *vma, unsigned long addr, unsigned long 
 
 unsigned long *eng_mm_cpumask(struct mm_struct *mm)
 {
-	check_access(mm, sizeof(*mm), 0, NULL);
+	check_access(mm, sizeof(long), 0, NULL);
 	return &mm->cpus;
 }
 
@@ -220,7 +220,7 @@ unsigned long *eng_mm_cpumask(struct mm_struct *mm)
 
 int eng_notifier_register(struct eng_notifier *mn, struct mm_struct *mm)
 {
-	check_access(mn, sizeof(*mn), 1, NULL);
+	check_access(mn, sizeof(long), 1, NULL);
 	eng_might_sleep("__mmu_notifier_register");
 	mm->count++;
 	mn->mm = mm;
@@ -245,8 +245,8 @@ static void unhash(struct eng_notifier *mn, struct mm_struct *mm)
 
 void eng_notifier_unregister(struct eng_notifier *mn, struct mm_struct *mm)
 {
-	check_access(mn, sizeof(*mn), 1, NULL);
-	check_access(mm, sizeof(*mm), 1, NULL);
+	check_access(mn, sizeof(long), 1, NULL);
+	check_access(mm, sizeof(long), 1, NULL);
 	eng_yield_point();
 	if (mn->hashed) {
 		int idx = eng_srcu_read_lock(&notifier_srcu);
@@ -254,7 +254,7 @@ void eng_notifier_unregister(struct eng_notifier *mn, struct mm_struct *mm)
 		if (mn->ops->release)
 			mn->ops->release(mn, mm);
 		eng_srcu_read_unlock(&notifier_srcu, idx);
-		check_access(mn, sizeof(*mn), 1, NULL);
+		check_access(mn, sizeof(long), 1, NULL);
 		unhash(mn, mm);
 	}
 	eng_srcu_synchronize(&notifier_srcu, "mmu_notifier_unregister");
@@ -264,7 +264,7 @@ void eng_notifier_unregister(struct eng_notifier *mn, struct mm_struct *mm)
 /* Freed after a grace period, by the worker. */
 void eng_notifier_put(struct eng_notifier *mn)
 {
-	check_access(mn, sizeof(*mn), 1, NULL);
+	check_access(mn, sizeof(long), 1, NULL);
 	eng_yield_point();
 	if (--mn->users)
 		return;
@@ -277,7 +277,7 @@ void notifier_free_work(struct eng_notifier *mn)
 	struct mm_struct *mm = mn->mm;
 
 	srcu_wait_mask(&notifier_srcu, notifier_srcu.readers);
-	check_access(mn, sizeof(*mn), 1, NULL);
+	check_access(mn, sizeof(long), 1, NULL);
 	mn->ops->free_notifier(mn);
 	mmdrop(mm);
 }

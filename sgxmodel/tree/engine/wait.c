@@ -6,7 +6,7 @@
 
 int eng_srcu_init(struct eng_srcu *srcu, const char *name)
 {
-	check_access(srcu, sizeof(*srcu), 1, NULL);
+	check_access(srcu, sizeof(long), 1, NULL);
 	memset(srcu, 0, sizeof(*srcu));
 	srcu->name = name;
 	return 0;
@@ -14,7 +14,7 @@ int eng_srcu_init(struct eng_srcu *srcu, const char *name)
 
 void eng_srcu_cleanup(struct eng_srcu *srcu, const char *func)
 {
-	check_access(srcu, sizeof(*srcu), 1, NULL);
+	check_access(srcu, sizeof(long), 1, NULL);
 	if (srcu->readers)
 		violate("6-references", func, "cleanup_srcu_struct() with readers inside");
 }
@@ -24,9 +24,9 @@ int eng_srcu_read_lock(struct eng_srcu *srcu)
 	struct task *t = cur();
 
 	HERE();
-	check_access(srcu, sizeof(*srcu), 1, NULL);
+	check_access(srcu, sizeof(long), 1, NULL);
 	eng_yield_point();
-	check_access(srcu, sizeof(*srcu), 1, NULL);
+	check_access(srcu, sizeof(long), 1, NULL);
 	srcu->nest[t->id]++;
 	srcu->readers |= 1U << t->id;
 	t->srcu_depth++;
@@ -40,7 +40,7 @@ void eng_srcu_read_unlock(struct eng_srcu *srcu, int idx)
 
 	HERE();
 	(void)idx;
-	check_access(srcu, sizeof(*srcu), 1, NULL);
+	check_access(srcu, sizeof(long), 1, NULL);
 	if (!srcu->nest[t->id])
 		fatal("17-lock-order", driver_function(), "srcu_read_unlock() without a lock");
 	if (!--srcu->nest[t->id])
@@ -67,7 +67,7 @@ void eng_srcu_synchronize(struct eng_srcu *srcu, const char *func)
 	struct task *t = cur();
 
 	HERE();
-	check_access(srcu, sizeof(*srcu), 1, NULL);
+	check_access(srcu, sizeof(long), 1, NULL);
 	eng_might_sleep(func);
 	eng_yield_point();
 	if (srcu->nest[t->id])

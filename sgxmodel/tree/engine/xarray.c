@@ -4,7 +4,8 @@
 
 static void check(struct eng_xarray *xa, int write)
 {
-	check_access(xa, sizeof(*xa), write, NULL);
+	/* What was freed was freed as a whole: its head is enough to look at. */
+	check_access(xa, sizeof(long), write, NULL);
 }
 
 void eng_xa_init(struct eng_xarray *xa)
