@@ -262,6 +262,8 @@ static void open_stage(const struct eng_config *c)
 
 int eng_init(void)
 {
+	if (keep)
+		return 0;		/* loaded before in this process */
 	keep = calloc(1, sizeof(*keep));
 	mem_init();
 	crash_init();
