@@ -89,7 +89,7 @@ def _line(entry: Entry, wide: int) -> list[str]:
     runs = str(evidence.runs)
     if evidence.runs < evidence.planned:
         runs += f" of {evidence.planned}"
-    counts = f"{runs} runs" if evidence.runs != 1 else f"{runs} run"
+    counts = f"{runs} run{'' if runs == '1' else 's'}"
     if evidence.closed:
         counts += f", closed, {evidence.states} states"
     if entry.found:
