@@ -203,6 +203,8 @@ def describe(op: Op, names: list[str], result: Any = None) -> str:
     if prim is STORE:
         return f"write {names[a]}"
     args = a if len(prim.params) > 2 else (a, b)[: len(prim.params)]
+    if prim.shown is not None:
+        return str(prim.shown(*args))
     shown = [
         names[arg] if param in prim.addresses else show(arg)
         for param, arg in zip(prim.params, args, strict=True)

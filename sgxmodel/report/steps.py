@@ -112,7 +112,7 @@ def _score(step: Step, focus: set[str], shared: set[str]) -> int:
     if any(change.startswith(KERNEL_SAYS) for change in step.changes):
         return MUST
     score = 0
-    if names & focus and (step.changes or LOOKS.match(step.text) or "write " in step.text):
+    if names & focus and not LOCKS.match(step.text):
         score += 50
     if any("' returns " in c for c in step.changes):
         score += 40

@@ -49,7 +49,7 @@ def check_scenario(
     began = time.monotonic()
     search_until = None if deadline is None else began + SEARCH_SHARE * (deadline - began)
     world = build(revision, scenario)
-    checks = Checks(world, sequential_outcomes(world))
+    checks = Checks(world, sequential_outcomes(world, search_until))
     search = _Search(Runner(world, checks), seed, scenario.name)
     search.go(planned, search_until, progress, stop_at)
     counted = (dict(checks.sometimes_seen), dict(checks.results), dict(checks.leaves))
