@@ -92,6 +92,8 @@ class RawFinding(Structure):
         ("line", ctypes.c_void_p),
         ("step", c_uint32),
         ("task", c_int32),
+        ("call", c_int32),
+        ("unused", c_int32),
     )
 
 

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from random import Random
 
 from sgxmodel.tree.runs import Runner
 
-ORDERS = 48
+ORDERS = 128
+MORE = 5000
 
 
 def learn_orders(runner: Runner) -> int:
@@ -34,15 +35,42 @@ def learn_orders(runner: Runner) -> int:
     return runs
 
 
-def _spread(counts: list[int]) -> list[tuple[int, ...]]:
-    """All orders, or ``ORDERS`` of them taken at even distances."""
+def confirmed(runner: Runner, call: int, value: int) -> bool:
+    """Whether many more orders do not give this result either, where not all were tried."""
+    counts = [runner.plan.config.calls[i] for i in range(runner.plan.config.tasks)]
+    if _total(counts) <= ORDERS:
+        return True
+    for order in _drawn(counts, MORE, seed=1):
+        for eager in (False, True):
+            runner.order(order, eager)
+            if runner.result.result[call] == value:
+                runner.engine.allow(call, value)
+                return False
+    return True
+
+
+def _total(counts: list[int]) -> int:
     total, seen = 1, 0
     for count in counts:
         for i in range(1, count + 1):
             seen += 1
             total = total * seen // i
-    stride = max(1, total // ORDERS)
-    return list(islice(_orders(counts), 0, min(total, stride * 4 * ORDERS), stride))
+    return total
+
+
+def _spread(counts: list[int]) -> list[tuple[int, ...]]:
+    """All orders, or ``ORDERS`` of them drawn evenly."""
+    if _total(counts) <= ORDERS:
+        return list(_orders(counts))
+    return list(_drawn(counts, ORDERS, seed=0))
+
+
+def _drawn(counts: list[int], number: int, seed: int) -> Iterator[tuple[int, ...]]:
+    rng = Random(seed)
+    calls = [t for t, count in enumerate(counts) for _ in range(count)]
+    for _ in range(number):
+        rng.shuffle(calls)
+        yield tuple(calls)
 
 
 def _orders(counts: list[int]) -> Iterator[tuple[int, ...]]:

@@ -78,6 +78,8 @@ struct eng_finding {
 	const void *line;		/* where in it */
 	uint32_t step;
 	int32_t task;
+	int32_t call;			/* its call, or -1 */
+	int32_t unused;
 };
 
 struct eng_result {

@@ -92,13 +92,13 @@ static void count_result(int index, int value)
 }
 
 /* The driver's function that a bad result is blamed on. */
-static const char *blamed(const struct task *t, const struct eng_call *call, int value)
+static const char *blamed(const struct task *t, const struct eng_call *call)
 {
 	if (t->refused)
 		return "sgx_alloc_epc_page";
-	if (call->verb == V_ACCEPT)
-		return "sgx_encl_eaug_page";
-	return call->verb == V_TOUCH || call->verb == V_RUN ? "sgx_vma_fault" : "sgx_ioctl";
+	if (call->verb != V_ACCEPT && call->verb != V_TOUCH && call->verb != V_RUN)
+		return "sgx_ioctl";
+	return t->ready == 2 ? "sgx_encl_eaug_page" : "sgx_vma_fault";
 }
 
 /* A fault on a running enclave may fail for want of memory, and for nothing else. */
@@ -106,7 +106,7 @@ static void justified(const struct task *t, const struct eng_call *call, int val
 {
 	if (!t->ready || t->exhausted || (value != RESULT_SIGBUS && value != RESULT_OOM))
 		return;
-	violate("15-errno", blamed(t, call, value), "an access of task%d is killed with %d\n"
+	violate("15-errno", blamed(t, call), "an access of task%d is killed with %d\n"
 		"the enclave runs, memory can be had, and nothing was made to fail", t->id, value);
 }
 
@@ -132,7 +132,10 @@ static void check_result(struct task *t, int value)
 	if (!value || value == -16 || value == -11 || value == -512 || value == NOT_TRACKED ||
 	    t->exhausted)
 		return;
-	violate("16-benign-race", blamed(t, call, value), "a call of task%d %s with %d\n"
+	/* What another task does to the mapping, the file or the page's type shows so. */
+	if (value == RESULT_SIGSEGV || value == -9)
+		return;
+	violate("16-benign-race", blamed(t, call), "a call of task%d %s with %d\n"
 		"no order of whole calls gives that%s", t->id,
 		value >= RESULT_SIGBUS ? "kills the process" : "fails", value,
 		t->refused ? "; the pages that could be reclaimed were in a reclaimer's hands" : "");

@@ -69,7 +69,7 @@ struct task {
 	int retries;
 	int exhausted;			/* no EPC page could be had in its present call */
 	int refused;			/* one was refused while a reclaimer held the others */
-	int ready;			/* its access hits a running enclave */
+	int ready;			/* its access hits a running enclave; 2: an absent page of one */
 	int call;			/* index of the present call */
 	int in_call;
 	int calls;

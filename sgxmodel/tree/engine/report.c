@@ -53,6 +53,7 @@ static void add_finding(const char *id, const char *func, const char *fmt, va_li
 	f->line = line_pc();
 	f->step = W.step;
 	f->task = W.current;
+	f->call = W.current < W.nuser ? cur()->first_call + cur()->call : -1;
 	if (keep->trace_on)
 		trace_event(NULL, "VIOLATED %s: %s", id, text);
 }

@@ -291,7 +291,7 @@ HARNESS int probe_exhausted(void)
 	return 1;
 }
 
-/* A fault on this page of this enclave can be served, given memory. */
+/* A fault on this page of this enclave can be served, given memory: 1, or 2 by EAUG. */
 HARNESS int probe_encl_ready(void *private_data, int page, int sgx2)
 {
 	struct sgx_encl *encl = private_data;
@@ -301,7 +301,7 @@ HARNESS int probe_encl_ready(void *private_data, int page, int sgx2)
 	for (int i = 0; i < encl->page_array.count; i++)
 		if (encl->page_array.slot[i].first == PFN_DOWN(encl->base) + page)
 			return 1;
-	return sgx2;
+	return sgx2 ? 2 : 0;
 }
 
 /* Nothing is under way: the counter is what can be allocated. */
