@@ -155,6 +155,8 @@ int hw_eadd(void *secs_addr, u64 linaddr, u64 flags, const void *contents, void 
 	new_child(p, secs, linaddr, type);
 	p->perms = type == PT_TCS ? 0 : flags & 7;
 	p->data = *(const u64 *)contents;
+	/* At once: a thread may touch the page before the ioctl returns. */
+	expected_data[((linaddr >> 32) - 1) % ENG_ENCLAVES][linaddr >> 12 & 63] = p->data;
 	return traced("EADD", p, 0);
 }
 
