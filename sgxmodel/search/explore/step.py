@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One step of one task: an operation, or as many as are one step to all others.
+
+A step is a transaction in the sense of Lipton (CACM 18(12), 1975): right
+movers (the acquire that it may begin with), both movers (accesses that a lock
+protects), at most one operation that commutes with nothing, then left movers
+(releases) and both movers.  Which is which is learnt: see ``discipline``.
+It ends before every acquire but its first operation's, and before everything
+that may be blocked, so that no deadlock hides in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from sgxmodel.search.explore.discipline import LOCKED, OWNED, RACY, Discipline, Touch
+from sgxmodel.search.explore.machine import Broken, Local, Machine, Problem, Row
+from sgxmodel.search.explore.window import Recording, Writes
+
+LONGEST = 400
+"""Operations of one step: a loop of both movers must not keep others from running."""
+
+Delta = tuple[tuple[int, Any], ...]
+
+
+@attrs.frozen
+class Outcome:
+    """Where one step leads: what it wrote, the new local state, the choices made.
+
+    ``between``: writes so far after each operation but the last that wrote something.
+    """
+
+    delta: Delta
+    local: Local
+    choices: tuple[int, ...]
+    between: tuple[Delta, ...] = ()
+    problem: Problem | None = None
+    yields: bool = False
+
+
+@attrs.frozen
+class Step:
+    """All outcomes of a task's step, the slots that decide it, the owned ones it touches."""
+
+    reads: frozenset[int]
+    outcomes: tuple[Outcome, ...]
+    owned: frozenset[Touch] = frozenset()
+
+
+class Single:
+    """One operation is one step: every interleaving."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def first(self, local: Local) -> Local:
+        return local
+
+    def bare(self, local: Any) -> Local:
+        """The machine's own local state."""
+        own: Local = local
+        return own
+
+    def step(self, t: int, local: Local, row: Row) -> Step:
+        machine = self.machine
+        window = Recording(row, machine.scratch)
+        count = machine.outcomes(t, local, window)
+        outcomes = []
+        for choice in range(count):
+            if choice:
+                window.rewind({})
+            window.yielded = False
+            try:
+                after, problem = machine.apply(t, local, choice, window), None
+            except Broken as broken:
+                after, problem = local, broken.problem
+            outcomes.append(Outcome(window.delta(), after, (choice,), (), problem, window.yielded))
+        reads = frozenset(s for s in window.reads if s >= machine.scratch)
+        return Step(reads, tuple(outcomes))
+
+
+@attrs.frozen
+class _Point:
+    """A place within a step."""
+
+    local: Local
+    held: tuple[int, ...]
+    writes: Writes
+    late: bool
+    choices: tuple[int, ...]
+    between: tuple[Delta, ...]
+    yields: bool = False
+
+
+class Transactions:
+    """Steps as long as what was learnt allows.  A local state carries the locks held."""
+
+    def __init__(self, machine: Machine, discipline: Discipline) -> None:
+        self.machine = machine
+        self.discipline = discipline
+
+    def first(self, local: Local) -> Local:
+        return (local, ())
+
+    def bare(self, local: Any) -> Local:
+        inner: Local = local[0]
+        return inner
+
+    def step(self, t: int, local: Any, row: Row) -> Step:
+        window = Recording(row, self.machine.scratch)
+        done: list[Outcome] = []
+        owned: set[Touch] = set()
+        todo = [_Point(local[0], local[1], {}, False, (), ())]
+        while todo:
+            point = todo.pop()
+            following = None
+            if len(point.choices) < LONGEST and not point.yields:
+                following = self._operation(t, point, window, done, owned)
+            if following is None:
+                done.append(_outcome(point, window))
+            else:
+                todo.extend(reversed(following))
+        reads = frozenset(s for s in window.reads if s >= self.machine.scratch)
+        return Step(reads, tuple(done), frozenset(owned))
+
+    def _operation(
+        self, t: int, point: _Point, window: Recording, done: list[Outcome], owned: set[Touch]
+    ) -> list[_Point] | None:
+        """What one more operation gives, or None where the step ends before it."""
+        machine, first = self.machine, not point.choices
+        window.rewind(point.writes)
+        window.begin()
+        count = machine.outcomes(t, point.local, window)
+        if not first and (window.waited or not count):
+            return None
+        tested = dict(window.touched)
+        out: list[_Point] = []
+        broken: list[Outcome] = []
+        touches: set[Touch] = set()
+        for choice in range(count):
+            window.rewind(point.writes)
+            window.begin()
+            window.touched.update(tested)
+            try:
+                after, problem = machine.apply(t, point.local, choice, window), None
+            except Broken as error:
+                after, problem = point.local, error.problem
+            if not first and window.locked >= 0:
+                return None
+            worst = self._note(t, point, window, touches)
+            if point.late and worst is not LOCKED:
+                return None
+            new = _after(point, window, after, choice, worst is RACY)
+            if problem is None:
+                out.append(new)
+            else:
+                broken.append(attrs.evolve(_outcome(new, window), problem=problem))
+        done.extend(broken)
+        owned |= touches
+        if first and not count:
+            return []
+        return out
+
+    def _note(self, t: int, point: _Point, window: Recording, owned: set[Touch]) -> int:
+        """Learn from an operation's accesses; the worst class among what it touched."""
+        held = frozenset((*point.held, ~t))
+        if window.locked >= 0:
+            held |= {window.locked}
+        discipline, worst = self.discipline, LOCKED
+        for slot, wrote in window.slots().items():
+            kind = discipline.access(slot, wrote, held)
+            if kind is OWNED:
+                owned.add((slot, wrote, held))
+            worst = max(worst, kind)
+        return worst
+
+
+def _after(point: _Point, window: Recording, local: Local, choice: int, racy: bool) -> _Point:
+    held = point.held
+    if window.locked >= 0:
+        held = tuple(sorted({*held, window.locked}))
+    if window.released >= 0:
+        held = tuple(lock for lock in held if lock != window.released)
+    between = point.between
+    if point.writes and (not between or between[-1] != tuple(point.writes.items())):
+        between = (*between, tuple(point.writes.items()))
+    late = point.late or racy or window.released >= 0
+    choices = (*point.choices, choice)
+    return _Point(local, held, window.writes, late, choices, between, window.yielded)
+
+
+def _outcome(point: _Point, window: Recording) -> Outcome:
+    scratch = window.scratch
+
+    def clean(items: Delta) -> Delta:
+        return tuple((s, v) for s, v in items if s >= scratch)
+
+    between = tuple(clean(delta) for delta in point.between)
+    final = clean(tuple(point.writes.items()))
+    local = (point.local, point.held)
+    return Outcome(final, local, point.choices, between, None, point.yields)
