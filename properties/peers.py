@@ -88,7 +88,7 @@ class Peers(Plain):
     # -- the interface --------------------------------------------------------------------
 
     def done(self, t: int, local: Any) -> bool:
-        return local[0] == 99 or (local[0] == 0 and local[1] == 0)
+        return bool(local[0] == 99 or (local[0] == 0 and local[1] == 0))
 
     def outcomes(self, t: int, local: Any, S: Any) -> int:
         label = local[0]

@@ -197,11 +197,9 @@ class Explorer:
         """The moves of the step that shows a problem."""
         shared, local = self.tables[t].split(state)
         for outcome in self.space.step(t, shared, local).outcomes:
-            whole = [Move(t, c) for c in outcome.choices]
-            if problem == outcome.problem:
-                return whole
-            if problem in self.space.between(shared, outcome):
-                return whole
+            count, problems = self.space.between(shared, outcome)
+            if problem in problems:
+                return [Move(t, c) for c in outcome.choices[:count]]
         return []
 
     def _stuck(self, frontier: list[int]) -> None:
@@ -284,7 +282,7 @@ class Explorer:
         table = self.tables[t]
         shared, local = table.split(before)
         for outcome in self.space.step(t, shared, local).outcomes:
-            if outcome.problem is None:
+            if not self.space.between(shared, outcome)[0]:
                 if table.difference(shared, local, outcome) == after - before:
                     return [Move(t, c) for c in outcome.choices]
         raise RuntimeError("a step without an outcome: a defect of the explorer")

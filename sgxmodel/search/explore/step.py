@@ -29,13 +29,13 @@ Delta = tuple[tuple[int, Any], ...]
 class Outcome:
     """Where one step leads: what it wrote, the new local state, the choices made.
 
-    ``between``: writes so far after each operation but the last that wrote something.
+    ``between``: (operations, writes so far) where one but the last wrote something.
     """
 
     delta: Delta
     local: Local
     choices: tuple[int, ...]
-    between: tuple[Delta, ...] = ()
+    between: tuple[tuple[int, Delta], ...] = ()
     problem: Problem | None = None
     yields: bool = False
 
@@ -90,7 +90,7 @@ class _Point:
     writes: Writes
     late: bool
     choices: tuple[int, ...]
-    between: tuple[Delta, ...]
+    between: tuple[tuple[int, Delta], ...]
     yields: bool = False
 
 
@@ -184,8 +184,9 @@ def _after(point: _Point, window: Recording, local: Local, choice: int, racy: bo
     if window.released >= 0:
         held = tuple(lock for lock in held if lock != window.released)
     between = point.between
-    if point.writes and (not between or between[-1] != tuple(point.writes.items())):
-        between = (*between, tuple(point.writes.items()))
+    sofar = tuple(point.writes.items())
+    if sofar and (not between or between[-1][1] != sofar):
+        between = (*between, (len(point.choices), sofar))
     late = point.late or racy or window.released >= 0
     choices = (*point.choices, choice)
     return _Point(local, held, window.writes, late, choices, between, window.yielded)
@@ -197,7 +198,7 @@ def _outcome(point: _Point, window: Recording) -> Outcome:
     def clean(items: Delta) -> Delta:
         return tuple((s, v) for s, v in items if s >= scratch)
 
-    between = tuple(clean(delta) for delta in point.between)
+    between = tuple((count, clean(delta)) for count, delta in point.between)
     final = clean(tuple(point.writes.items()))
     local = (point.local, point.held)
     return Outcome(final, local, point.choices, between, None, point.yields)

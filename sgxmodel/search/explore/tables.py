@@ -129,12 +129,15 @@ class Space:
             work[slot] = value
         return self.canonical(work)
 
-    def between(self, shared: int, outcome: Outcome) -> tuple[Problem, ...]:
-        """What is wrong inside a step."""
-        found: list[Problem] = []
-        for delta in outcome.between:
-            found += self.problems(self.applied(shared, delta))
-        return tuple(found)
+    def between(self, shared: int, outcome: Outcome) -> tuple[int, tuple[Problem, ...]]:
+        """The first thing that is wrong inside a step, and after how many operations."""
+        for count, delta in outcome.between:
+            problems = self.problems(self.applied(shared, delta))
+            if problems:
+                return count, problems
+        if outcome.problem is not None:
+            return len(outcome.choices), (outcome.problem,)
+        return 0, ()
 
 
 Found = tuple[int, int, tuple[Problem, ...]]
@@ -164,12 +167,11 @@ class Table(dict[int, tuple[int, ...]]):
         step = space.step(t, shared, local)
         out = []
         for outcome in step.outcomes:
-            problems = space.between(shared, outcome) if outcome.between else ()
-            if outcome.problem is not None:
-                problems = (*problems, outcome.problem)
-            if problems:
-                self.found.append((t, key, problems))
-                continue
+            if outcome.problem is not None or outcome.between:
+                _, problems = space.between(shared, outcome)
+                if problems:
+                    self.found.append((t, key, problems))
+                    continue
             out.append(self.difference(shared, local, outcome))
         if step.owned:
             self.owned[key] = step.owned
