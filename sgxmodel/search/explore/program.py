@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Programs of the notation as a machine for the explorer.
+
+A task's local state is its pending operation, its frame, how many of its calls
+are done, and what the watch remembers of it.  Which tasks are finished is one
+more slot, which the last task waits for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from sgxmodel.machine.layout import State
+from sgxmodel.machine.op import Recorder
+from sgxmodel.machine.program import Image
+from sgxmodel.machine.system import Observer, System, TaskSpec
+from sgxmodel.search.explore.machine import Local, Problem, Row, Window
+
+
+class Watch(Observer, Protocol):
+    """An observer whose memory is part of the states.  It may raise ``Broken``."""
+
+    memory: Any
+    """What it remembers of the running task: an immutable value."""
+
+    extra: Sequence[str]
+    """Names of slots that it adds; all are 0 at first."""
+
+    def begin(self, system: System, extra: int) -> None:
+        """A system, and the first of the slots that were added."""
+
+    def stepped(self, t: int) -> None:
+        """A task made a step."""
+
+    def check(self, row: Row) -> Sequence[Problem]: ...
+
+    def final(self, row: Row) -> Sequence[Problem]: ...
+
+    def canonical(self, row: list[Any]) -> None: ...
+
+
+
+
+class ProgramMachine:
+    """The tasks of one image; every method sets the system to the state that it is given."""
+
+    scratch = 2
+
+    def __init__(
+        self, image: Image, tasks: Sequence[TaskSpec], state: State, watch: Watch
+    ) -> None:
+        self.tasks = tuple(tasks)
+        self.watch = watch
+        self.names = [spec.name for spec in tasks]
+        self.finished = len(state)
+        self.kinds = [*image.layout.kinds, "finished", *watch.extra]
+        self.slot_names = [*image.layout.names, "finished", *watch.extra]
+        self.others = 0
+        for t, spec in enumerate(tasks):
+            if not spec.daemon and not spec.last:
+                self.others |= 1 << t
+        row = [*state, 0, *(0 for _ in watch.extra)]
+        self.system = System(image, tasks, row, watch)
+        self.fresh = watch.memory
+        self._start(row)
+
+    def _start(self, row: State) -> None:
+        system, watch = self.system, self.watch
+        system.recorder = Recorder(row)
+        watch.begin(system, self.finished + 1)
+        system.start()
+        for t in range(len(self.tasks)):
+            if system.done(t):
+                row[self.finished] |= 1 << t
+        row[0], row[1] = None, 0
+        self.begin = (row, [self._local(t) for t in range(len(self.tasks))])
+
+    def _local(self, t: int) -> Local:
+        system = self.system
+        return (system.pending[t], system.frames[t], system.position[t], self.fresh)
+
+    def first(self) -> tuple[Sequence[Any], Sequence[Local]]:
+        return self.begin
+
+    def _set(self, t: int, local: Any, S: Any) -> System:
+        system = self.system
+        system.state = S
+        system.recorder.state = S
+        system.pending[t], system.frames[t], system.position[t], self.watch.memory = local
+        system.stopped = None
+        return system
+
+    def outcomes(self, t: int, local: Any, S: Window) -> int:
+        op = local[0]
+        if op is None:
+            return 0
+        if self.tasks[t].last:
+            S.waits()
+            if S[self.finished] & self.others != self.others:
+                return 0
+        system = self._set(t, local, S)
+        if op[0].enabled is not None:
+            S.waits()
+            if not system.enabled(t):
+                return 0
+        return system.alternatives(t)
+
+    def apply(self, t: int, local: Any, choice: int, S: Window) -> Local:
+        prim, a, _ = local[0]
+        system, watch = self._set(t, local, S), self.watch
+        if prim.lock and not hasattr(a, "readers"):
+            (S.acquire if prim.lock > 0 else S.release)(a.owner)
+        system.step(t, choice)
+        watch.stepped(t)
+        if prim.yields:
+            S.yields()
+        if system.pending[t] is None:
+            S[self.finished] = S[self.finished] | 1 << t
+        return (system.pending[t], system.frames[t], system.position[t], watch.memory)
+
+    def done(self, t: int, local: Any) -> bool:
+        return local[0] is None or self.tasks[t].daemon
+
+    def check(self, row: Row) -> Sequence[Problem]:
+        return self.watch.check(row)
+
+    def final(self, row: Row) -> Sequence[Problem]:
+        return self.watch.final(row)
+
+    def canonical(self, row: list[Any]) -> None:
+        self.watch.canonical(row)
