@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +18,7 @@ from properties import toy
 from properties.toy import World, able, finish, load, slot
 from properties.toy_programs import HEADER, programs
 from sgxmodel.errors import LinkError, NotationError
+from sgxmodel.machine.edit import edited
 from sgxmodel.machine.layout import Embedded, Layout, Struct
 from sgxmodel.machine.op import Fault
 from sgxmodel.machine.plain import PlainRun, WouldBlock
@@ -507,3 +509,20 @@ def test_model_code_does_not_run_by_itself() -> None:
         toy.toy_both(None)  # type: ignore[arg-type]
     with pytest.raises(TypeError, match="only functions of the notation"):
         toy.toy_whoami()
+
+
+def test_a_call_with_the_wrong_number_of_arguments_is_told_at_link_time() -> None:
+    module = load(
+        "from properties.toy import *\n"
+        "@kernel\ndef inner(p):\n    return 1\n"
+        "@kernel\ndef outer(p):\n    return inner(p, p)\n"
+    )
+    with pytest.raises(LinkError, match=r":\d+: outer calls inner with 2 arguments, it takes 1"):
+        Program.link(functions_of(module))
+
+
+def test_an_edit_replaces_a_snippet_that_occurs_once() -> None:
+    module = load("from properties.toy import *\n@kernel\ndef one(p):\n    return p.t_a + 1\n")
+    with pytest.raises(LinkError, match="occurs 0 times"):
+        edited(module.one, ("p.t_b", "p.t_a"))
+    assert "p.t_a + 2" in ast.unparse(edited(module.one, ("+ 1", "+ 2")).tree)

@@ -76,7 +76,7 @@ from sgxmodel.kernel.memory import (
 )
 from sgxmodel.kernel.ref import clear_bit, set_bit, test_bit
 from sgxmodel.kernel.task import WARN_ON
-from sgxmodel.machine.notation import goto, kernel, label
+from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import READ_ONCE, pure, sometimes
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ def __sgx_encl_eldu(
     return ret
 
 
-@kernel
+@part_of("__sgx_encl_eldu")
 def sgx_may_truncate_pcmd(encl: sgx_encl, first: int) -> bool:
     """An empty PCMD page may go unless the reclaimer is about to write to it."""
     return not reclaimer_writing_to_pcmd(encl, first)
@@ -355,7 +355,7 @@ def sgx_encl_eaug_page(mm: mm_struct, encl: sgx_encl, index: int) -> str:
     return vmret
 
 
-@kernel
+@part_of("sgx_encl_eaug_page")
 def sgx_eaug_grow_failed(ret: int) -> str:
     """-EBUSY: ksgxd makes room, try again (81fa6fd13b5c, U16)."""
     if ret == -EBUSY:
@@ -364,7 +364,7 @@ def sgx_eaug_grow_failed(ret: int) -> str:
     return VM_FAULT_SIGBUS
 
 
-@kernel
+@part_of("sgx_encl_eaug_page")
 def sgx_eaug_insert_failed(ret: int) -> str:
     """Any error of xa_insert() is SIGBUS."""
     return VM_FAULT_SIGBUS
@@ -407,7 +407,7 @@ def sgx_zap_enclave_ptes(encl: sgx_encl, index: int) -> None:
     up_read(mm.mmap_lock)
 
 
-@kernel
+@part_of("sgx_encl_cpumask")
 def on_each_encl_cpu(encl: sgx_encl) -> None:
     """on_each_cpu_mask(sgx_encl_cpumask(encl), ...): interrupt who might be inside, wait."""
     mm = READ_ONCE(encl.mm)
@@ -479,7 +479,7 @@ def sgx_encl_free_epc_page(page: sgx_epc_page) -> None:
     sgx_free_epc_page(page)
 
 
-@kernel
+@part_of("sgx_encl_free_epc_page")
 def sgx_eremove_failed(page: sgx_epc_page, ret: int) -> None:
     """The driver's WARN; #GP is what a scenario asks for (b0c7459be067, U25)."""
     if ret != GP:

@@ -43,7 +43,7 @@ from sgxmodel.kernel.ref import (
     test_and_clear_bit,
 )
 from sgxmodel.kernel.task import retry, send_signal, task_struct
-from sgxmodel.machine.notation import kernel
+from sgxmodel.machine.notation import kernel, part_of
 from sgxmodel.machine.op import READ_ONCE, rcu_assign_pointer, sometimes
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def sgx_release(encl: sgx_encl) -> None:
     encl_put(encl)
 
 
-@kernel
+@part_of("kref_put")
 def encl_put(encl: sgx_encl) -> None:
     """kref_put(&encl->refcount, sgx_encl_release)."""
     if kref_put(encl.refcount):
@@ -135,7 +135,7 @@ def user_munmap(proc: process) -> int:
     return 0
 
 
-@kernel
+@part_of("unmap_vmas")
 def zap_range(proc: process) -> None:
     """unmap_vmas() over the enclave's range."""
     mm = mm_of(proc)
@@ -179,6 +179,28 @@ def user_touch(proc: process, index: int) -> Any:
             break
         if not is_mapped(mm_of(proc), index):
             retry()
+    EEXIT()
+    unload_mm()
+    return 0 if got == OK else got
+
+
+@kernel
+def user_run(proc: process, index: int) -> Any:
+    """An enclave thread stays inside for a while and writes to a page again and again."""
+    got: Any = OK
+    load_mm(mm_of(proc))
+    for _i in range(8):
+        while True:
+            got = enclave_access(mm_of(proc), index)
+            if got != PAGE_FAULT:
+                break
+            got = handle_mm_fault(proc, index)
+            if got != VM_FAULT_NOPAGE:
+                break
+            if not is_mapped(mm_of(proc), index):
+                retry()
+        if got != OK:
+            break
     EEXIT()
     unload_mm()
     return 0 if got == OK else got

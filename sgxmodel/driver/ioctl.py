@@ -46,7 +46,7 @@ from sgxmodel.kernel.lock import down_read, mutex_lock, mutex_unlock, up_read
 from sgxmodel.kernel.memory import IS_ERR, fput, kfree, kzalloc, xa_erase, xa_insert
 from sgxmodel.kernel.ref import clear_bit, set_bit, test_and_set_bit, test_bit
 from sgxmodel.kernel.task import WARN_ON, signal_pending
-from sgxmodel.machine.notation import goto, kernel, label
+from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import sometimes
 
 if TYPE_CHECKING:
@@ -342,7 +342,7 @@ def sgx_encl_remove_pages(encl: sgx_encl, index: int) -> int:
 # -- sgx_ioctl(): one at a time an enclave, by SGX_ENCL_IOCTL -----------------------------
 
 
-@kernel
+@part_of("sgx_ioctl")
 def ioctl_begin(proc: process) -> Any:
     """fdget() and the bit that makes ioctls of one enclave exclusive."""
     encl = fdget(proc)
@@ -355,14 +355,14 @@ def ioctl_begin(proc: process) -> Any:
     return encl
 
 
-@kernel
+@part_of("sgx_ioctl")
 def ioctl_end(proc: process, encl: sgx_encl) -> None:
     """Clear the bit, fdput()."""
     clear_bit(SGX_ENCL_IOCTL, encl.flags)
     fdput(proc)
 
 
-@kernel
+@part_of("sgx_ioctl")
 def ioctl_create(proc: process, size: int) -> Any:
     """SGX_IOC_ENCLAVE_CREATE."""
     encl = ioctl_begin(proc)
@@ -373,7 +373,7 @@ def ioctl_create(proc: process, size: int) -> Any:
     return ret
 
 
-@kernel
+@part_of("sgx_ioctl")
 def ioctl_add_page(proc: process, index: int, page_type: str) -> Any:
     """SGX_IOC_ENCLAVE_ADD_PAGES."""
     encl = ioctl_begin(proc)
@@ -384,7 +384,7 @@ def ioctl_add_page(proc: process, index: int, page_type: str) -> Any:
     return ret
 
 
-@kernel
+@part_of("sgx_ioctl")
 def ioctl_init(proc: process) -> Any:
     """SGX_IOC_ENCLAVE_INIT."""
     encl = ioctl_begin(proc)
@@ -395,7 +395,7 @@ def ioctl_init(proc: process) -> Any:
     return ret
 
 
-@kernel
+@part_of("sgx_ioctl")
 def ioctl_modify_type(proc: process, index: int, page_type: str) -> Any:
     """SGX_IOC_ENCLAVE_MODIFY_TYPES."""
     encl = ioctl_begin(proc)
@@ -408,7 +408,7 @@ def ioctl_modify_type(proc: process, index: int, page_type: str) -> Any:
     return ret
 
 
-@kernel
+@part_of("sgx_ioctl")
 def ioctl_remove_page(proc: process, index: int) -> Any:
     """SGX_IOC_ENCLAVE_REMOVE_PAGES."""
     encl = ioctl_begin(proc)

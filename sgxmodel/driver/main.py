@@ -66,7 +66,7 @@ from sgxmodel.kernel.task import (
     signal_pending,
     wake_up,
 )
-from sgxmodel.machine.notation import goto, kernel, label
+from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import READ_ONCE, sometimes
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def sgx_reclaimer_write(epc_page: sgx_epc_page, backing: Any) -> None:
     mutex_unlock(encl.lock)
 
 
-@kernel
+@part_of("sgx_reclaimer_write")
 def sgx_reclaimer_drop_secs(encl: Any) -> None:
     """Nothing in mainline: a SECS is on no list there."""
 
@@ -236,7 +236,7 @@ def __sgx_alloc_epc_page_from_node(nid: int) -> Any:
     return page
 
 
-@kernel
+@part_of("__sgx_alloc_epc_page_from_node")
 def sgx_account_alloc(page: sgx_epc_page) -> None:
     """The page leaves sgx_nr_free_pages (atomic since ac5d272a0ad0)."""
     atomic_long_dec(sgx_nr_free_pages)
@@ -308,7 +308,7 @@ def sgx_free_epc_page(page: sgx_epc_page) -> None:
     sgx_account_free(page)
 
 
-@kernel
+@part_of("sgx_free_epc_page")
 def sgx_account_free(page: sgx_epc_page) -> None:
     """The page enters sgx_nr_free_pages, poisoned or not."""
     atomic_long_inc(sgx_nr_free_pages)
@@ -337,13 +337,13 @@ def arch_memory_failure(page: sgx_epc_page) -> int:
     return 0
 
 
-@kernel
+@part_of("arch_memory_failure")
 def sgx_page_is_free(page: sgx_epc_page) -> bool:
     """The test of IS_FREE in arch_memory_failure(): under node->lock, plain."""
     return page.flags & SGX_EPC_PAGE_IS_FREE != 0
 
 
-@kernel
+@part_of("arch_memory_failure")
 def sgx_poison_free(page: sgx_epc_page) -> None:
     """A free page turned bad: to the poison list.  The counter keeps it (fault M3)."""
     list_move(page.list, sgx_epc_page_node(page).sgx_poison_page_list)

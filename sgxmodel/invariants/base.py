@@ -25,6 +25,9 @@ class Violation(Exception):
         self.title = title
         self.message = message
 
+    def __reduce__(self) -> tuple[type[Violation], tuple[str, str, str]]:
+        return type(self), (self.function, self.title, self.message)
+
     @property
     def key(self) -> tuple[str, str]:
         """What distinguishes findings: (invariant, function)."""

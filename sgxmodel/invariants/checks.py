@@ -13,11 +13,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sgxmodel.driver.structs import SGX_ENCL_INITIALIZED
 from sgxmodel.invariants.base import (
     FAULTS,
     BenignRace,
     DataRace,
     End,
+    Errno,
     FreeCount,
     InProgress,
     LockOrder,
@@ -33,8 +35,9 @@ from sgxmodel.invariants.race import Access, RaceDetector
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import entries
 from sgxmodel.machine.blocks import Site
+from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import LOAD, Fault, Op
-from sgxmodel.machine.system import Call, System
+from sgxmodel.machine.system import START, Call, System
 from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import KILLED, result_name
 
@@ -43,14 +46,12 @@ GROUPS = (FLAGS, ENCLAVES, REFERENCES, COUNT, LINKS)
 ACCOUNTING = frozenset(
     {
         "__sgx_alloc_epc_page_from_node",
-        "sgx_account_alloc",
         "sgx_free_epc_page",
-        "sgx_account_free",
-        "sgx_poison_free",
+        "arch_memory_failure",
     }
 )
 RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "0"})
-BLAMED = {"user_touch": "sgx_vma_fault", "user_accept": "sgx_vma_fault"}
+BLAMED = dict.fromkeys(("user_touch", "user_run", "user_accept"), "sgx_vma_fault")
 """The kernel's side of a user's access."""
 Outcomes = dict[tuple[int, int], set[str]]
 """(task, call) -> results that some sequential order gives."""
@@ -93,6 +94,8 @@ class Checks:
         self.page_sites: dict[Any, Site] = {}
         self.drift = count_drift(self.view)
         self.balance = [0] * len(system.tasks)
+        self.count_site: Site = START
+        self.ready = [self._initialized(t) for t in range(len(system.tasks))]
         self.requested = False
         self.excused = False
         self.races = RaceDetector(len(system.tasks), self.marked, self.hardware, self._race)
@@ -136,8 +139,10 @@ class Checks:
                 self.sites[group] = site
         if groups & COUNT:
             drift = count_drift(self.view)
-            self.balance[t] += drift - self.drift
-            self.drift = drift
+            if drift != self.drift:
+                self.balance[t] += drift - self.drift
+                self.drift = drift
+                self.count_site = site
         if groups & PAGE and not silent:
             page = self.world.layout.owners[slot]
             self.page_sites[page] = site
@@ -158,7 +163,7 @@ class Checks:
     def fault(self, t: int, site: Site, fault: Fault) -> None:
         if fault.kind not in FAULTS:
             raise fault
-        if self.requested and site.function == "sgx_eremove_failed":
+        if self.requested and site.function == "sgx_encl_free_epc_page" and fault.kind == "10-epcm":
             return  # the SECS of a child that was made to resist
         title, _, message = fault.message.partition("\n")
         self.violate(FAULTS[fault.kind](site.function, title, message))
@@ -174,7 +179,9 @@ class Checks:
             held = ", ".join(map(str, self.S[handle.held]))
             self.violate(LockOrder(call.function, f"{call.text} returns with {held} held"))
         self._benign(t, call, value, name)
+        self._justified(t, call, name)
         self.S[handle.exhausted] = 0
+        self.ready[t] = self._initialized(t)
 
     # -- single checks --------------------------------------------------------------------
 
@@ -196,6 +203,36 @@ class Checks:
                 "in every order without overlap it gives " + " or ".join(sorted(allowed)),
             )
         )
+
+    def _justified(self, t: int, call: Call, name: str) -> None:
+        """A fault on a running enclave may fail for want of memory or a backing page only."""
+        if call.function not in BLAMED or name not in ("SIGBUS", "OOM"):
+            return
+        if self.excused or self.S[self.system.tasks[t].handle.exhausted] or not self.ready[t]:
+            return
+        proc, index = call.args
+        encl = self.S[proc.mapped]
+        if encl is None or not self.world.scenario.sgx2:
+            entry = self.S[encl.page_array.entries + index] if encl is not None else None
+            if entry is None:
+                return
+        self.violate(
+            Errno(
+                "sgx_vma_fault",
+                f"'{call.text}' of {self.system.tasks[t].name} is killed with {name}",
+                "the enclave runs, memory can be had, and nothing was made to fail",
+            )
+        )
+
+    def _initialized(self, t: int) -> bool:
+        """Whether the enclave that a task's next call touches runs already."""
+        spec, at = self.system.tasks[t], self.system.position[t]
+        if at >= len(spec.calls) or spec.calls[at].function not in BLAMED:
+            return False
+        encl = self.S[spec.calls[at].args[0].private_data]
+        if encl is None or self.S[encl.flags] is FREED:
+            return False
+        return bool(self.S[encl.flags] & 1 << SGX_ENCL_INITIALIZED)
 
     def _lock(self, t: int, op: Op, held: Any, site: Site) -> None:
         prim, lock, _ = op
@@ -306,7 +343,7 @@ class Checks:
             self.balance[t] = 0
             self.violate(
                 FreeCount(
-                    self.sites[COUNT].function,
+                    self.count_site.function,
                     "sgx_nr_free_pages and the free lists part",
                     f"the counter is {S[self.view.counter]}, "
                     f"{S[self.view.counter] - self.drift} pages can be allocated\n"
@@ -381,7 +418,7 @@ def _group(kind: str) -> int:
         groups |= FLAGS
     elif kind == "sgx_nr_free_pages.counter":
         groups |= COUNT
-    if (kind.endswith(".refs") and not struct == "page") or kind == "sgx_encl.mm":
+    if (kind.endswith(".refs") and struct != "page") or kind == "sgx_encl.mm":
         groups |= REFERENCES
     if ".fail" in kind:
         groups |= REQUEST

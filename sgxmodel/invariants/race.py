@@ -17,10 +17,8 @@ import attrs
 
 from sgxmodel.machine.op import LOAD, STORE, Op
 
-RACELESS = frozenset({"none"})
 
-
-@attrs.frozen
+@attrs.define(eq=False)
 class Access:
     """One side of a race: who, where, how."""
 

@@ -199,7 +199,7 @@ class _Emitter:
         module = ast.fix_missing_locations(ast.Module([node], []))
         site = None
         if block.site:
-            site = Site(self.fn.name, self.fn.filename, block.site[0], block.site[1])
+            site = Site(self.fn.shown, self.fn.filename, block.site[0], block.site[1])
         return CodeBlock(name, compile(module, self.fn.filename, "exec"), site)
 
     def statements(self, block: Block, top: bool = False) -> list[ast.stmt]:

@@ -78,9 +78,14 @@ class KernelFunction:
     params: tuple[str, ...]
     entry: Block
     calls: dict[str, int]
+    """Functions that it calls, by name, with the first line that does."""
+    arities: dict[tuple[str, int], int]
+    """(called function, number of arguments) -> line."""
     tree: ast.FunctionDef
     original: Callable[..., Any]
     globals: dict[str, Any]
+    shown: str
+    """The kernel function that reports name: a part of it may be replaceable by itself."""
     extra: dict[str, Any]
     """Names that the lowering itself brought in (primitives, list walks)."""
 
@@ -91,6 +96,20 @@ class KernelFunction:
 def kernel(fn: Callable[P, R]) -> Callable[P, R]:
     """Compile a function of the notation; errors are told at file:line, now."""
     return cast(Callable[P, R], compile_function(fn))
+
+
+def part_of(name: str) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """As :func:`kernel`, for a piece of a kernel function that is replaceable by itself.
+
+    Reports speak of ``name``, which is what a kernel developer knows.
+    """
+
+    def wrap(fn: Callable[P, R]) -> Callable[P, R]:
+        compiled = compile_function(fn)
+        compiled.shown = name
+        return cast(Callable[P, R], compiled)
+
+    return wrap
 
 
 def compile_function(fn: Callable[..., Any]) -> KernelFunction:
@@ -117,9 +136,11 @@ def compile_tree(node: ast.FunctionDef, filename: str, fn: Callable[..., Any]) -
         params=lowering.params,
         entry=entry,
         calls=lowering.calls,
+        arities=lowering.arities,
         tree=node,
         original=fn,
         globals=fn.__globals__,
+        shown=node.name,
         extra=lowering.extra,
     )
 
@@ -148,6 +169,7 @@ class _Lowering:
         self.params = tuple(a.arg for a in node.args.args)
         self.locals = set(self.params) | set(_assigned(node))
         self.calls: dict[str, int] = {}
+        self.arities: dict[tuple[str, int], int] = {}
         self.temps = 0
         self.loops: list[tuple[Block, Block]] = []
         self.labels: dict[str, Block] = {}
@@ -473,6 +495,7 @@ class _Lowering:
         if target is not None and not isinstance(target, KernelFunction):
             self.fail(node, f"'{name}' is neither model code nor marked as pure")
         self.calls.setdefault(name, node.lineno)
+        self.arities.setdefault((name, len(args)), node.lineno)
         callee = ast.Tuple(
             [
                 ast.Name("__call", ast.Load()),

@@ -63,7 +63,7 @@ class Primitive:
     )
 
     def __init__(self, fn: Callable[..., Any], **traits: Any) -> None:
-        self.name = fn.__name__
+        self.name = traits.pop("name", fn.__name__)
         self.original = fn
         names = list(inspect.signature(fn).parameters)[1:]
         self.params = tuple(names)
@@ -143,8 +143,8 @@ def _store(S: State, slot: int, value: Any) -> None:
     S[slot] = value
 
 
-LOAD = Primitive(_load)
-STORE = Primitive(_store)
+LOAD = Primitive(_load, name="load")
+STORE = Primitive(_store, name="store")
 
 
 def _read_once(S: State, field: int) -> Any:
@@ -152,7 +152,7 @@ def _read_once(S: State, field: int) -> Any:
 
 
 READ_ONCE = cast(
-    Callable[[R], R], Primitive(_read_once, access="marked", acquires=True, addresses=("field",))
+    Callable[[R], R], Primitive(_read_once, name="READ_ONCE", access="marked", acquires=True, addresses=("field",))
 )
 """A marked read: the compiler may not tear it, KCSAN does not report it alone."""
 
@@ -163,7 +163,7 @@ def _rcu_assign_pointer(S: State, field: int, value: Any) -> None:
 
 rcu_assign_pointer = cast(
     Callable[[Any, Any], None],
-    Primitive(_rcu_assign_pointer, access="marked", releases=True, addresses=("field",)),
+    Primitive(_rcu_assign_pointer, name="rcu_assign_pointer", access="marked", releases=True, addresses=("field",)),
 )
 """Publish a pointer: what was written before is seen by who reads it."""
 
@@ -172,7 +172,7 @@ def _sometimes(S: State, what: str) -> None:
     return None
 
 
-SOMETIMES = Primitive(_sometimes, silent=True, access="none")
+SOMETIMES = Primitive(_sometimes, name="sometimes", silent=True, access="none")
 sometimes = cast(Callable[[str], None], SOMETIMES)
 """Says that a path was walked; counted, never a step."""
 

@@ -60,6 +60,13 @@ class Program:
                     raise LinkError(
                         f"{fn.filename}:{lineno}: {fn.name} calls {name}, which nobody defines"
                     )
+            for (name, given), lineno in fn.arities.items():
+                wanted = len(merged[name].params)
+                if given != wanted:
+                    raise LinkError(
+                        f"{fn.filename}:{lineno}: {fn.name} calls {name} with {given} "
+                        f"arguments, it takes {wanted}"
+                    )
         return cls({name: _compiled(fn) for name, fn in merged.items()})
 
     def replace(self, table: Mapping[str, KernelFunction]) -> Program:

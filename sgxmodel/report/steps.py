@@ -25,10 +25,11 @@ NEAR = 5
 LOCKS = re.compile(r"(spin_(un)?lock|mutex_(un)?lock|(up|down)_(read|write))\(")
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_]+)*")
 KERNEL_SAYS = ("WARNING: ", "BUG: ", "list_add ", "list_del ", "refcount_t: ")
-MEMBERSHIP = re.compile(r"\w+: (no list|[\w. ]+) -> ")
+MEMBERSHIP = re.compile(r"\w+: (?!\d+ ->).+ -> ")
+NUMBERS = re.compile(r": \d+ -> \d+$")
 QUIET = ("read ", "list_next(", "write ")
 LOOKS = re.compile(
-    r"read |(list_(empty|first|next)|xa_load|test_bit|atomic_long_read|_?read_once)\w*\(", re.I
+    r"read |(list_(empty|first)|xa_load|test_bit|atomic_long_read|_?read_once)\w*\(", re.I
 )
 
 
@@ -48,6 +49,8 @@ def interleaving(trace: Trace) -> list[str]:
     if len(tasks) == 2:
         order = [t for t in _order(trace) if t in tasks] or tasks
         return _side_by_side(trace, order, shown)
+    if len(tasks) == 1:
+        return _alone(trace, tasks[0], shown)
     return _prefixed(tasks, shown)
 
 
@@ -58,8 +61,12 @@ def _select(trace: Trace) -> list[Line]:
     """The most telling steps, as many as fit."""
     steps, scores = trace.steps, _scores(trace)
     by_score = sorted(range(len(steps)), key=lambda i: (scores[i], i), reverse=True)
+    everything = list(_shown(steps, by_score))
+    if len(everything) <= LINES_MAX:
+        return everything
     least = sum(score >= MUST for score in scores)
-    most, best = len(steps), list(_shown(steps, by_score[:least]))
+    most = sum(score >= TELLING for score in scores)
+    best = list(_shown(steps, by_score[:least]))
     while least < most:
         middle = (least + most + 1) // 2
         lines = list(_shown(steps, by_score[:middle]))
@@ -73,19 +80,17 @@ def _select(trace: Trace) -> list[Line]:
     return [Line(kept[0].task, 0, "... (the trace file has what came before)"), *kept]
 
 
-MUST = 1000
+MUST, TELLING = 1000, 20
+"""Scores of steps that are always shown, and of those that tell enough to be."""
 
 
 def _scores(trace: Trace) -> list[int]:
     """How much each step tells."""
     steps = trace.steps
-    focus = _names(trace.title) | _names(trace.message)
-    focus |= {f"{name}.list" for name in focus}
+    focus = _focus(trace)
     shared = _shared(steps)
     ends = [
-        i
-        for i, step in enumerate(steps)
-        if i + 1 == len(steps) or steps[i + 1].task != step.task
+        i for i, step in enumerate(steps) if i + 1 == len(steps) or steps[i + 1].task != step.task
     ]
     begins = [0, *(i + 1 for i in ends[:-1])]
     scores = [_score(step, focus, shared) for step in steps]
@@ -100,10 +105,12 @@ def _scores(trace: Trace) -> list[int]:
 
 def _score(step: Step, focus: set[str], shared: set[str]) -> int:
     names = _operands(step.text)
+    if step.text.startswith("list_next(") and not step.changes:
+        return 0
     if any(change.startswith(KERNEL_SAYS) for change in step.changes):
         return MUST
     score = 0
-    if names & focus and (step.changes or step.text.startswith(("read ", "write "))):
+    if names & focus and (step.changes or LOOKS.match(step.text) or "write " in step.text):
         score += 50
     if any("' returns " in c for c in step.changes):
         score += 40
@@ -114,10 +121,20 @@ def _score(step: Step, focus: set[str], shared: set[str]) -> int:
     if LOCKS.match(step.text):
         return score + (15 if names & shared else 10)
     if names & shared:
-        score += 25
+        score += 15
     if step.changes:
-        score += 12
+        score += 6 if NUMBERS.search(step.changes[0]) else 12
     return score + (2 if step.text.startswith(QUIET) else 6)
+
+
+def _focus(trace: Trace) -> set[str]:
+    """What the violation names, and what the calls of its task failed on."""
+    names = _names(trace.title) | _names(trace.message)
+    names |= {f"{name}.list" for name in names}
+    for step in trace.steps:
+        if step.task == trace.steps[-1].task and step.result.startswith("-E"):
+            names |= _operands(step.text)
+    return names
 
 
 def _shared(steps: Sequence[Step]) -> set[str]:
@@ -128,7 +145,7 @@ def _shared(steps: Sequence[Step]) -> set[str]:
         names = _operands(step.text)
         for name in names:
             users.setdefault(name, set()).add(step.task)
-        if not LOOKS.match(step.text):
+        if not LOOKS.match(step.text) and not step.text.startswith("list_next("):
             changed |= names
     return {name for name, tasks in users.items() if len(tasks) > 1 and name in changed}
 
@@ -179,18 +196,25 @@ def _shown(steps: Sequence[Step], which: Collection[int]) -> Iterator[Line]:
 
 def _gap(hidden: list[Step]) -> Iterator[Line]:
     if hidden:
-        yield Line(hidden[0].task, 2, f"... {plural(len(hidden), 'step')}")
+        yield Line(hidden[0].task, 1, f"... {plural(len(hidden), 'step')}")
 
 
 def _step(step: Step) -> Iterator[Line]:
-    yield Line(step.task, 2, _operation(step))
-    field = step.text.removeprefix("write ") + ": "
-    for change in step.changes:
-        if change.startswith(field) and step.text.startswith("write "):
-            change = change.removeprefix(field)
-            if " -> " in change:
-                continue
-        yield Line(step.task, 4, change)
+    text, changes = _operation(step), list(step.changes)
+    what = step.text.partition("(")[2].rstrip(")") or step.text.removeprefix("write ")
+    own = next((c for c in changes if c.startswith(f"{what}: ")), "")
+    if own:
+        changes.remove(own)
+        detail = own.removeprefix(f"{what}: ")
+        if not step.text.startswith("write "):
+            changes.insert(0, detail)
+        elif " -> " not in detail:
+            text = f"{step.text}: {detail}"
+    if step.text.startswith(("kzalloc(", "kfree(")):
+        changes = [c for c in changes if not c.endswith((" allocated", " freed"))]
+    yield Line(step.task, 1, text)
+    for change in changes:
+        yield Line(step.task, 3, change)
 
 
 def _operation(step: Step) -> str:
@@ -230,12 +254,16 @@ def _side_by_side(trace: Trace, tasks: list[str], lines: list[Line]) -> list[str
     return out
 
 
+def _alone(trace: Trace, task: str, lines: list[Line]) -> list[str]:
+    head = wrap(f"{task}: {calls_of(trace, task)}")
+    steps = [part for line in lines for part in wrap(line.text, line.indent, 2)]
+    return [*head, "-" * max(map(len, head)), *steps]
+
+
 def _prefixed(tasks: list[str], lines: list[Line]) -> list[str]:
-    if len(tasks) < 2:
-        return [part for line in lines for part in wrap(line.text, line.indent)]
-    wide = min(max(len(ascii(t)) for t in tasks), 16) + 2
+    wide = min(max((len(ascii(t)) for t in tasks), default=0), 16) + 2
     out: list[str] = []
     for line in lines:
         prefix = f"{ascii(line.task)[:16]}:".ljust(wide)
-        out += [prefix + part for part in wrap(line.text, line.indent, 4, WIDTH - wide)]
+        out += [prefix + part for part in wrap(line.text, line.indent, 2, WIDTH - wide)]
     return out

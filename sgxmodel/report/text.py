@@ -13,7 +13,7 @@ NOT_SHOWN = ("promise ", "schedules ", "about ", "scenario ")
 
 def title(trace: Trace) -> str:
     """``KIND: detail in FUNCTION``."""
-    said = trace.title
+    said = trace.title.rstrip(":. ")
     if trace.function not in said:
         said += f" in {trace.function}"
     return f"{trace.invariant}: {said}"
@@ -37,7 +37,8 @@ def _scenario(trace: Trace, also: tuple[str, ...]) -> list[str]:
     counts = f"{plural(trace.length, 'step')}, {plural(trace.preemptions, 'preemption')}"
     out = prose(f"Seen with {trace.target} in {counts}, scenario {trace.scenario}{what}.")
     if also:
-        out += prose("Also in scenario " + ", ".join(also) + ".")
+        others = ", ".join(also) if len(also) <= 3 else f"{len(also)} other scenarios"
+        out += prose(f"Also seen in {others}.")
     out.append("")
     for line in trace.scenario_text.splitlines():
         if line.strip() and not line.startswith(NOT_SHOWN):

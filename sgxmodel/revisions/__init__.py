@@ -7,14 +7,13 @@ them reads like the patch.
 
 from __future__ import annotations
 
-from types import ModuleType
+from collections.abc import Mapping
 from typing import Any
 
 import attrs
 
 from sgxmodel.driver import encl, file, ioctl, main
 from sgxmodel.errors import UnknownNameError
-from sgxmodel.machine.notation import KernelFunction
 from sgxmodel.machine.program import Program, functions_of
 from sgxmodel.revisions import list_fixed, list_v2, mainline
 from sgxmodel.revisions.base import Lists
@@ -35,12 +34,10 @@ class Revision:
     flags: dict[str, int]
     """Flag names to bits, for reports."""
 
-    def edited(self, name: str, *modules: ModuleType, **functions: Any) -> Revision:
-        """This revision with some functions replaced: known faults are put back so."""
-        table: dict[str, KernelFunction] = functions_of(*modules)
-        for key, fn in functions.items():
-            table[key] = fn
-        return attrs.evolve(self, name=name, program=self.program.replace(table))
+    def with_functions(self, name: str, functions: Mapping[str, Any]) -> Revision:
+        """This revision with functions replaced (or added) by name: known faults, questions."""
+        base = {key: fn.source for key, fn in self.program.functions.items()}
+        return attrs.evolve(self, name=name, program=Program.link(base, functions))
 
 
 def _revision(package: Any, *bases: Any) -> Revision:

@@ -185,7 +185,7 @@ class _Plan:
         busy = len(scenario.tasks) + 1
         sizes = sum(size for _, size in scenario.enclaves)
         backing_len = self.largest + 1 + -(-(self.largest + 1) // scenario.pcmds)
-        added = sum(c.verb in ("add", "accept", "touch") for c in calls)
+        added = sum(c.verb in ("add", "accept", "touch", "run") for c in calls)
         va = opens + added // scenario.va_slots + busy + 1
         self.encls = [
             layout.new(sgx_encl, f"encl{i or ''}", entries=self.largest) for i in range(opens)
@@ -226,8 +226,7 @@ class _Plan:
         if what in LEAVES:
             slot: int = getattr(self.space["cpu"], f"fail_{what}")
             return slot
-        slot = self.space[FAILURES[what]].failures
-        return slot
+        return int(self.space[FAILURES[what]].failures)
 
     def call(self, spec: CallSpec) -> Call:
         verb = VERBS[spec.verb]

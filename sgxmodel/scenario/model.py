@@ -21,18 +21,15 @@ from sgxmodel.driver.structs import (
 )
 
 ERRNO = {
-    name: value
-    for name, value in {
-        "EAGAIN": EAGAIN,
-        "EBADF": EBADF,
-        "EBUSY": EBUSY,
-        "EFAULT": EFAULT,
-        "EINVAL": EINVAL,
-        "EIO": EIO,
-        "ENOMEM": ENOMEM,
-        "EPERM": EPERM,
-        "ERESTARTSYS": ERESTARTSYS,
-    }.items()
+    "EAGAIN": EAGAIN,
+    "EBADF": EBADF,
+    "EBUSY": EBUSY,
+    "EFAULT": EFAULT,
+    "EINVAL": EINVAL,
+    "EIO": EIO,
+    "ENOMEM": ENOMEM,
+    "EPERM": EPERM,
+    "ERESTARTSYS": ERESTARTSYS,
 }
 ERRNO_NAMES = {-value: f"-{name}" for name, value in ERRNO.items()}
 KILLED = (VM_FAULT_SIGBUS, SIGSEGV, VM_FAULT_OOM)
@@ -69,6 +66,8 @@ VERBS = {
              (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "EADD, before init"),
         Verb("init", "ioctl_init", ("enclave",), (*IOCTL, "-EIO", "-EPERM"), "EINIT"),
         Verb("touch", "user_touch", ("enclave", "page"), FAULT, "write to a page"),
+        Verb("run", "user_run", ("enclave", "page"), FAULT,
+             "stay inside and write to a page several times"),
         Verb("accept", "user_accept", ("enclave", "page"), (*FAULT, "11"),
              "EACCEPT; of an absent page, EAUG first"),
         Verb("modify", "ioctl_modify_type", ("enclave", "page", "type"),
@@ -144,7 +143,7 @@ class Scenario:
     pcmds: int = 32
     sgx2: bool = True
     ksgxd: bool = False
-    schedules: int = 1000
+    schedules: int = 300
     enclaves: tuple[tuple[str, int], ...] = ()
     fail: tuple[tuple[str, int], ...] = ()
     setup: tuple[CallSpec, ...] = ()

@@ -45,6 +45,7 @@ class Words:
         heads += world.isos.values()
         several = len(world.nodes) > 1
         self.heads: list[tuple[list_head, str]] = [(h, _list_name(h.name, several)) for h in heads]
+        self.all_heads = set(heads)
 
     def bits(self, kind: str) -> Mapping[str, int] | None:
         """The names of a flag field's bits."""
@@ -86,7 +87,7 @@ class Words:
 
     def membership(self, S: State) -> tuple[tuple[Any, ...], ...]:
         """The entries of each list; corrupted ones as far as they can be followed."""
-        return tuple(_walk(S, head) for head, _ in self.heads)
+        return tuple(_walk(S, head, self.all_heads) for head, _ in self.heads)
 
     def changes(self, before: State, after: State) -> list[str]:
         """What differs, one line each."""
@@ -122,7 +123,7 @@ class Words:
                 return []
             return [f"{owner}: blocked" if new is not None else f"{owner}: unblocked"]
         if kind == "sgx_epc_page.isolator":
-            return [f"{owner}: isolated by {new}" if new else f"{owner}: isolated no more"]
+            return [f"{owner}: isolated by {new}" if new else f"{owner}: no longer isolated"]
         short = name.removesuffix(".refs").removesuffix(".counter")
         return [f"{short}: {self.value(slot, old)} -> {self.value(slot, new)}"]
 
@@ -166,14 +167,15 @@ def _list_name(name: str, several_nodes: bool) -> str:
     return name.rpartition(".")[2]
 
 
-def _walk(S: State, head: list_head) -> tuple[Any, ...]:
+def _walk(S: State, head: list_head, heads: set[Any]) -> tuple[Any, ...]:
+    """The entries; of a corrupted list up to the entry that does not point back."""
     out: list[Any] = []
-    pos = S[head.next]
-    while isinstance(pos, list_head) and pos is not head and len(out) < 256:
-        if pos.container in out:
-            break
+    before, pos = head, S[head.next]
+    while isinstance(pos, list_head) and pos not in heads and pos.container not in out:
         out.append(pos.container)
-        pos = S[pos.next]
+        if S[pos.prev] is not before:
+            break
+        before, pos = pos, S[pos.next]
     return tuple(out)
 
 

@@ -34,12 +34,14 @@ def check_scenario(
     seed: int = 0,
     deadline: float | None = None,
     progress: Progress | None = None,
+    shrink: bool = True,
 ) -> ScenarioResult:
     """Run planned schedules; every finding is replayed and minimised.
 
     ``schedules`` overrides the scenario's own number; ``deadline`` is a
     ``time.monotonic()`` value after which the search ends, minimising included.
-    Without hitting it the result depends on ``seed`` alone.
+    Without hitting it the result depends on ``seed`` alone.  Without ``shrink``
+    a finding is replayed only.
     """
     planned = schedules or scenario.schedules
     began = time.monotonic()
@@ -49,7 +51,7 @@ def check_scenario(
     search = _Search(Runner(world, checks), seed, scenario.name)
     search.go(planned, search_until, progress)
     counted = (dict(checks.sometimes_seen), dict(checks.results), dict(checks.leaves))
-    findings = tuple(search.findings(deadline))
+    findings = tuple(search.findings(deadline, shrink))
     evidence = Evidence(search.runs, planned, 0, search.steps)
     missing = tuple(p for p in scenario.promises if not counted[0].get(p))
     verdict, message = issue(findings, evidence, missing)
@@ -91,12 +93,12 @@ class _Search:
         rng = Random(f"{self.seed}/{i}")
         return Pct(rng, self.length) if i % 2 else RandomWalk(rng)
 
-    def findings(self, deadline: float | None) -> list[Finding]:
+    def findings(self, deadline: float | None, shrink: bool) -> list[Finding]:
         """Each kind of violation, replayed and shrunk; smallest first."""
         out = []
         minimiser = Minimiser(self.runner, deadline)
         for key, outcome in self.best.items():
-            small = minimiser.shrink(key, outcome.schedule)
+            small = minimiser.shrink(key, outcome.schedule, shrink)
             if small is None:
                 raise RuntimeError(f"{key[0]} in {key[1]} does not replay: a defect of sgxmodel")
             violation, steps = small.found[key]

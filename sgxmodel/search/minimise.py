@@ -17,7 +17,7 @@ from sgxmodel.search.run import Outcome, Runner
 from sgxmodel.search.schedule import Replay, Schedule
 
 Key = tuple[str, str]
-TRIES = 400
+TRIES = 300
 
 
 @attrs.define
@@ -28,17 +28,17 @@ class Minimiser:
     deadline: float | None = None
     tries: int = 0
 
-    def shrink(self, key: Key, schedule: Schedule) -> Outcome | None:
+    def shrink(self, key: Key, schedule: Schedule, further: bool = True) -> Outcome | None:
         """The smallest run found that still shows ``key``, or None if it does not replay."""
         self.tries = 0
         best = self._try(key, schedule)
-        if best is None:
-            return None
+        if best is None or not further:
+            return best
         best = self._without_preemption(key, best)
         best = self._fewer(key, best)
         if best.preemptions > 1:
             best = self._one_preemption(key, best)
-        return self._earlier(key, best)
+        return self._earlier(key, best) if best.preemptions else best
 
     def _over(self) -> bool:
         if self.tries >= TRIES:

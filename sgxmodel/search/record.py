@@ -142,7 +142,7 @@ def _run(watch: Watch, scheduler: Scheduler, key: Key) -> Outcome:
 
 
 def _trace(watch: Watch, outcome: Outcome, key: Key) -> Trace:
-    violation, steps = outcome.found[key]
+    violation = outcome.found[key][0]
     points, tasks, world = watch.points, watch.world.tasks, watch.world
     return Trace(
         target=world.revision.name,

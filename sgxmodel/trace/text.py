@@ -293,7 +293,8 @@ def read(path: str | os.PathLike[str]) -> Trace:
         with open(path, "rb") as file:
             data = file.read(BYTES_MAX + 1)
     except OSError as error:
-        raise TraceError(f"{where}: {error.strerror or error}") from None
+        why = error.strerror or error
+        raise TraceError(f"{where}: {why}; give a trace that 'sgxmodel check' wrote") from None
     if len(data) > BYTES_MAX:
         raise TraceError(f"{where}: larger than any trace ({BYTES_MAX >> 20} MiB); {AGAIN}")
     try:
@@ -308,7 +309,7 @@ def write(path: str | os.PathLike[str], trace: Trace) -> None:
     """Write a trace file, whole or not at all; over an older trace, over nothing else."""
     target = Path(path)
     try:
-        if target.is_symlink() or (target.exists() and not _is_trace(target)):
+        if os.path.lexists(target) and not is_trace(target):
             raise TraceError(
                 f"{target}: exists and is not a trace: move it away, or give --traces another "
                 "directory"
@@ -324,8 +325,9 @@ def write(path: str | os.PathLike[str], trace: Trace) -> None:
         raise TraceError(f"{target}: cannot be written: {error.strerror or error}") from None
 
 
-def _is_trace(path: Path) -> bool:
-    if not path.is_file():
+def is_trace(path: Path) -> bool:
+    """Whether a trace may be written over this file: it is one, and no link."""
+    if path.is_symlink() or not path.is_file():
         return False
     with path.open("rb") as file:
         return file.read(len(HEADER)) == HEADER.encode()

@@ -54,7 +54,7 @@ from sgxmodel.kernel.ref import (
 )
 from sgxmodel.kernel.task import WARN_ON, cond_resched, signal_pending, wake_up
 from sgxmodel.machine.layout import static
-from sgxmodel.machine.notation import goto, kernel, label
+from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import pure, sometimes
 from sgxmodel.revisions.list_v2.flags import (
     RECORDED_AS,
@@ -259,14 +259,14 @@ def sgx_free_epc_page(page: sgx_epc_page) -> None:
         atomic_long_inc(sgx_nr_free_pages)
 
 
-@kernel
+@part_of("arch_memory_failure")
 def sgx_poison_free(page: sgx_epc_page) -> None:
     """M3: a free page that turns bad is not counted any more."""
     list_move(page.list, sgx_epc_page_node(page).sgx_poison_page_list)
     atomic_long_dec(sgx_nr_free_pages)
 
 
-@kernel
+@part_of("arch_memory_failure")
 def sgx_page_is_free(page: sgx_epc_page) -> bool:
     """D1: ``flags`` belongs to lru->lock too: node->lock alone does not order record and drop."""
     spin_lock(sgx_global_lru.lock)
@@ -275,7 +275,7 @@ def sgx_page_is_free(page: sgx_epc_page) -> bool:
     return free != 0
 
 
-@kernel
+@part_of("sgx_encl_eaug_page")
 def sgx_eaug_insert_failed(ret: int) -> str:
     """K2: another thread added the page: that is no reason to die, the access is retried."""
     if ret == -EBUSY:

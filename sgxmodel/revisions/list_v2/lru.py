@@ -18,7 +18,7 @@ from sgxmodel.kernel.list import (
 from sgxmodel.kernel.lock import spin_lock, spin_unlock, spinlock_t
 from sgxmodel.kernel.task import WARN_ON
 from sgxmodel.machine.layout import Struct, static
-from sgxmodel.machine.notation import kernel
+from sgxmodel.machine.notation import kernel, part_of
 from sgxmodel.machine.op import sometimes
 from sgxmodel.revisions.list_v2.flags import (
     SGX_EPC_PAGE_ENCLAVE,
@@ -153,7 +153,7 @@ def untrack_page(page: sgx_epc_page, kind: str) -> int:
     return sgx_drop_epc_page(page)
 
 
-@kernel
+@part_of("sgx_reclaimer_write")
 def sgx_reclaimer_drop_secs(encl: Any) -> None:
     """sgx_reclaimer_write(): the SECS leaves the unreclaimable list."""
     sgx_drop_epc_page(encl.secs.epc_page)
@@ -165,6 +165,6 @@ def sgx_can_reclaim() -> bool:
     return not list_empty(sgx_global_lru.reclaimable)
 
 
-@kernel
+@part_of("arch_memory_failure")
 def sgx_poison_tracked(page: sgx_epc_page) -> None:
     """The series' memory failure leaves a page that is in use where it is."""

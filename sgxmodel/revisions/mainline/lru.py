@@ -8,7 +8,7 @@ from sgxmodel.driver.structs import EBUSY, SGX_EPC_PAGE_RECLAIMER_TRACKED, sgx_e
 from sgxmodel.kernel.list import list_add_tail, list_del, list_empty, list_head
 from sgxmodel.kernel.lock import spin_lock, spin_unlock, spinlock_t
 from sgxmodel.machine.layout import static
-from sgxmodel.machine.notation import kernel
+from sgxmodel.machine.notation import kernel, part_of
 from sgxmodel.machine.op import sometimes
 
 sgx_active_page_list = static("sgx_active_page_list", list_head)
@@ -62,7 +62,7 @@ def sgx_can_reclaim() -> bool:
     return not list_empty(sgx_active_page_list)
 
 
-@kernel
+@part_of("arch_memory_failure")
 def sgx_poison_tracked(page: sgx_epc_page) -> None:
     """arch_memory_failure(): off the active list if it is there; -EBUSY is ignored."""
     sgx_unmark_page_reclaimable(page)

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every known fault, put back, is found by the scenarios that everybody runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from properties.faults import FAULTS, KnownFault
+from sgxmodel.revisions import revision
+from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.search.check import check_scenario
+
+
+def kinds(fault: KnownFault, scenario: str, seed: int) -> set[str]:
+    result = check_scenario(
+        fault.revision(), SCENARIOS[scenario], schedules=300, seed=seed, shrink=False
+    )
+    return {f.violation.id for f in result.findings}
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_known_fault_is_found(fault: KnownFault) -> None:
+    found: set[str] = set()
+    for scenario in fault.scenarios:
+        found |= kinds(fault, scenario, seed=0)
+    assert found & set(fault.invariants), f"{fault.about}: found only {sorted(found)}"
+
+
+@pytest.mark.parametrize(
+    ("target", "scenario", "invariant", "function"),
+    [
+        ("list_v2", "eaug-eaug-reclaim", "14-progress", "__sgx_reclaim_pages"),  # F1, F2
+        ("list_v2", "poison-close", "18-data-race", "sgx_drop_epc_page"),  # F3
+        ("list_v2", "fault-reclaim", "1-one-list", "sgx_free_epc_page"),  # F5
+        ("mainline", "eaug-eaug", "16-benign-race", "sgx_vma_fault"),  # K2
+        ("mainline", "poison-stall", "11-free-count", "arch_memory_failure"),  # M3
+        ("mainline", "poison-stall", "14-progress", "sgx_vma_fault"),  # its stall
+        ("mainline", "remove-reclaim", "6-references", "sgx_reclaim_pages"),  # R1
+        ("mainline", "exhausted", "15-errno", "sgx_alloc_epc_page"),  # R2
+    ],
+)
+def test_fault_of_a_revision_is_found(
+    target: str, scenario: str, invariant: str, function: str
+) -> None:
+    result = check_scenario(revision(target), SCENARIOS[scenario], schedules=300, shrink=False)
+    assert (invariant, function) in {f.violation.key for f in result.findings}

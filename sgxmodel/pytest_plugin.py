@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The pytest plugin: which target, which seed, how many shards; and a section of findings.
+
+It is loaded wherever the package is installed, so it imports nothing of the
+model before a test asks for it, and says nothing unless it was activated (the
+project's conftest.py does that) or one of its options was given.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Generator, Iterator
+from math import inf
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from sgxmodel.revisions import Revision
+
+TARGET, SHARDS = "list_fixed", 4
+PROFILES = ("dev", "ci", "nightly", "debug")
+PROPERTY = "sgxmodel"
+EXAMPLE = "smallest example: "
+MARKERS = (
+    "sgx_search: explores schedules of --sgx-target; a new --sgx-seed explores anew",
+    "sgx_quality: how small the found counterexamples become",
+)
+ACTIVE = pytest.StashKey[bool]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """One group of options; None means that it was not given."""
+    group = parser.getgroup("sgxmodel", "sgxmodel: the SGX EPC reclaimer")
+    group.addoption("--sgx-target", metavar="NAME", help=f"the revision to test ({TARGET})")
+    group.addoption("--sgx-seed", type=int, metavar="N", help="the run's seed (0)")
+    group.addoption(
+        "--sgx-shards",
+        type=_positive,
+        metavar="N",
+        help=f"parts that a search is split into, each with a seed of its own ({SHARDS})",
+    )
+    group.addoption(
+        "--sgx-profile",
+        choices=PROFILES,
+        help="how much to search (dev, or ci where the variable CI is set)",
+    )
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+# -- what was asked for -----------------------------------------------------------------------
+
+
+def target_name(config: pytest.Config) -> str:
+    return str(config.getoption("sgx_target") or TARGET)
+
+
+def seed(config: pytest.Config) -> int:
+    return int(config.getoption("sgx_seed") or 0)
+
+
+def profile(config: pytest.Config) -> str:
+    """The profile by name: --sgx-profile, --hypothesis-profile, the environment."""
+    given = config.getoption("sgx_profile") or config.getoption("--hypothesis-profile", None)
+    return str(given or ("ci" if os.environ.get("CI") else "dev"))
+
+
+def shards(config: pytest.Config) -> int:
+    """Debugging looks at one shard."""
+    default = 1 if profile(config) == "debug" else SHARDS
+    return int(config.getoption("sgx_shards") or default)
+
+
+def activate(config: pytest.Config) -> None:
+    """For a conftest.py: load the profile, print the header line and the section."""
+    from sgxmodel.testing import profiles
+
+    name = profile(config)
+    if name in PROFILES:  # else it is one that the user registered
+        profiles.load(name)
+    config.stash[ACTIVE] = True
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    for line in MARKERS:
+        config.addinivalue_line("markers", line)
+    config.pluginmanager.register(Findings(target_name(config)), "sgxmodel-findings")
+    if config.getoption("sgx_target") is not None:
+        _known(target_name(config))
+
+
+def _known(name: str) -> Revision:
+    """The revision of that name; a name that does not exist is an error of usage."""
+    from sgxmodel.errors import UnknownNameError
+    from sgxmodel.revisions import revision
+
+    try:
+        return revision(name)
+    except UnknownNameError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def _active(config: pytest.Config) -> bool:
+    options = ("sgx_target", "sgx_seed", "sgx_shards", "sgx_profile")
+    given = any(config.getoption(name) is not None for name in options)
+    return given or config.stash.get(ACTIVE, False)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    if not _active(config):
+        return []
+    return [
+        f"sgxmodel: target {target_name(config)}, profile {profile(config)}, "
+        f"seed {seed(config)}, {shards(config)} shards"
+    ]
+
+
+# -- fixtures ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def sgx_target(pytestconfig: pytest.Config) -> Revision:
+    """The revision under test."""
+    return _known(target_name(pytestconfig))
+
+
+@pytest.fixture(scope="session")
+def sgx_seed(pytestconfig: pytest.Config) -> int:
+    """The run's seed."""
+    return seed(pytestconfig)
+
+
+@pytest.fixture
+def sgx_shard_seed(sgx_shard: int, sgx_seed: int) -> int:
+    """The seed of one shard: the run's seed plus the shard's number."""
+    return sgx_seed + sgx_shard
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that uses ``sgx_shard`` (or its seed) is one item for each shard."""
+    if "sgx_shard" in metafunc.fixturenames:
+        numbers = range(shards(metafunc.config))
+        metafunc.parametrize("sgx_shard", numbers, ids=[f"shard{n}" for n in numbers])
+
+
+# -- findings: each item's report carries its own, so that they cross from workers ------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if call.excinfo is not None:
+        for violation in _violations(call.excinfo.value):
+            report.user_properties.append((PROPERTY, _finding(violation)))
+    return report
+
+
+def _violations(error: BaseException) -> Iterator[Any]:
+    """The violations in an exception; none unless the model was imported."""
+    base = sys.modules.get("sgxmodel.invariants.base")
+    if base is None:
+        return
+    if isinstance(error, BaseExceptionGroup):
+        for part in error.exceptions:
+            yield from _violations(part)
+    elif isinstance(error, base.Violation):
+        yield error
+
+
+def _finding(violation: Any) -> dict[str, str]:
+    notes = [n for n in getattr(violation, "__notes__", []) if n.startswith(EXAMPLE)]
+    return {
+        "class": type(violation).__name__,
+        "invariant": violation.id,
+        "function": violation.function,
+        "title": violation.title,
+        "example": notes[0].removeprefix(EXAMPLE) if notes else "",
+    }
+
+
+class Findings:
+    """The findings of the whole run, and the section that lists them."""
+
+    def __init__(self, target: str) -> None:
+        self.target = target
+        self.found: dict[tuple[str, str], list[dict[str, str]]] = {}
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        for name, value in report.user_properties:
+            if name == PROPERTY and isinstance(value, dict):
+                key = (value["invariant"], value["function"])
+                self.found.setdefault(key, []).append({**value, "item": report.nodeid})
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if not self.found:
+            return
+        terminalreporter.section(f"sgxmodel: violations in {self.target}")
+        for (invariant, function), findings in sorted(self.found.items()):
+            smallest = min(findings, key=_size)
+            times = f"{len(findings)} time{'s' * (len(findings) > 1)}"
+            name = smallest["class"]
+            terminalreporter.line(f"{invariant} ({name}) in {function}(): {times}")
+            terminalreporter.line(f"    {smallest['title']}")
+            terminalreporter.line(f"    {smallest['example']}")
+            terminalreporter.line(f"    {smallest['item']}")
+
+
+def _size(finding: dict[str, str]) -> tuple[float, float, str]:
+    """Tasks, then steps; what says no size comes last."""
+    match = re.search(r"(\d+) tasks, (\d+) steps", finding["example"])
+    tasks, steps = map(float, match.groups()) if match else (inf, inf)
+    return (tasks, steps, finding["item"])

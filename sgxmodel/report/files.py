@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Where the traces of a check go."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from sgxmodel.errors import TraceError
+from sgxmodel.report.summary import Entry, smallest
+from sgxmodel.search.verdict import ScenarioResult
+from sgxmodel.trace.events import Trace
+from sgxmodel.trace.text import is_trace, write
+
+NOT_WRITTEN = "(not written)"
+
+
+def usable(directory: Path) -> None:
+    """Say before a long run that traces could not be written after it."""
+    nearest = next(p for p in (directory, *directory.absolute().parents) if os.path.lexists(p))
+    if not nearest.is_dir():
+        raise TraceError(f"{nearest}: not a directory: give --traces another one")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise TraceError(f"{nearest}: not writable: give --traces another directory")
+
+
+def save(
+    directory: Path, checked: Iterable[tuple[ScenarioResult, Sequence[Trace]]]
+) -> tuple[list[Entry], list[str]]:
+    """Write every trace; the entries that name the files, and what went wrong.
+
+    The smallest trace of each (invariant, function) gets the plain name.
+    """
+    every = list(checked)
+    best: dict[tuple[str, str], list[tuple[Trace, str]]] = {}
+    for _, traces in every:
+        for trace in traces:
+            best.setdefault(trace.key, []).append((trace, ""))
+    plain = [smallest(same)[0] for same in best.values()]
+    entries, problems = [], []
+    for result, traces in every:
+        found = []
+        for trace in traces:
+            path = NOT_WRITTEN
+            try:
+                path = _write(directory, trace, any(trace is p for p in plain))
+            except TraceError as error:
+                problems.append(str(error))
+            found.append((trace, path))
+        entries.append(Entry(result, tuple(found)))
+    return entries, problems
+
+
+def _write(directory: Path, trace: Trace, plain: bool) -> str:
+    parts = [trace.target, trace.invariant, trace.function]
+    stem = "-".join(parts if plain else [*parts, trace.scenario])
+    for name in _names(re.sub(r"[^A-Za-z0-9_.-]", "_", stem)):
+        path = directory / name
+        if not os.path.lexists(path) or is_trace(path):
+            write(path, trace)
+            break
+    return str(path)
+
+
+def _names(stem: str) -> Iterator[str]:
+    """What is in the way and is not a trace is left alone."""
+    yield f"{stem}.trace"
+    for number in range(2, 100):
+        yield f"{stem}-{number}.trace"

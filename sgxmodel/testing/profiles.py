@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Settings profiles: how much to search, and what to print.
+
+No profile has a deadline or minds slow drawing: both go by the clock of a
+machine that may be busy, and say nothing about the code under check.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, Verbosity, settings
+
+COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+PROFILES: dict[str, dict[str, Any]] = {
+    "dev": {"max_examples": 100},
+    "ci": {"max_examples": 100, "derandomize": True, "print_blob": True, "database": None},
+    "nightly": {"max_examples": 5_000, "print_blob": True, "database": None},
+    "debug": {"max_examples": 100, "verbosity": Verbosity.verbose, "database": None},
+}
+
+
+def register() -> None:
+    """Make the profiles known to Hypothesis, so that ``--hypothesis-profile`` works too."""
+    for name, values in PROFILES.items():
+        settings.register_profile(name, **COMMON, **values)
+
+
+def load(name: str) -> None:
+    """Use a profile from here on."""
+    register()
+    settings.load_profile(name)
+
+
+def searching(share: float = 1.0, **changes: Any) -> settings:
+    """Settings of a search by seed: ``share`` of the profile's examples, no database.
+
+    What it finds depends on the seed alone.  No explain phase: it traces
+    every line of the model, and a violation says by itself why it is one.
+    """
+    examples = max(1, int(settings.default.max_examples * share))
+    phases = set(settings.default.phases) - {Phase.explain, Phase.reuse}
+    return settings(max_examples=examples, phases=phases, database=None, **changes)
