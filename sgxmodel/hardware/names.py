@@ -9,8 +9,8 @@ with the same future.  Of epochs order is tested (``epoch > since``,
 ``entry_epoch <= upto``), only between epochs of one enclave, and the enclave's
 own is the highest; so each enclave's are replaced by their ranks.  Both are
 automorphisms in the sense of Ip and Dill (FMSD 9, 1996).  Two things must be
-so, and :meth:`Names.hides` is for checking them: no operation hands such a
-number to the code, and no slot but those listed here holds one.
+so: the code never keeps such a number (:meth:`Names.hides` is for checking
+that), and no slot but those listed here holds one.
 """
 
 from __future__ import annotations

@@ -46,6 +46,9 @@ class Window(Protocol):
     def release(self, slot: int) -> None:
         """Said in ``apply``: this operation gives that lock back."""
 
+    def before(self, slot: int) -> Any:
+        """What a slot held before this operation."""
+
     def yields(self) -> None:
         """Said in ``apply``: after this operation another task runs unless told otherwise."""
 

@@ -21,14 +21,17 @@ from sgxmodel.search.explore.machine import Local, Problem, Row, Window
 class Watch(Observer, Protocol):
     """An observer whose memory is part of the states.  It may raise ``Broken``."""
 
-    memory: Any
-    """What it remembers of the running task: an immutable value."""
-
     extra: Sequence[str]
     """Names of slots that it adds; all are 0 at first."""
 
     def begin(self, system: System, extra: int) -> None:
         """A system, and the first of the slots that were added."""
+
+    def memory(self, t: int) -> Any:
+        """What it remembers of a task: an immutable value."""
+
+    def remember(self, t: int, memory: Any, S: Any) -> None:
+        """A task is about to move: what was remembered, and the state."""
 
     def stepped(self, t: int) -> None:
         """A task made a step."""
@@ -40,16 +43,12 @@ class Watch(Observer, Protocol):
     def canonical(self, row: list[Any]) -> None: ...
 
 
-
-
 class ProgramMachine:
     """The tasks of one image; every method sets the system to the state that it is given."""
 
     scratch = 2
 
-    def __init__(
-        self, image: Image, tasks: Sequence[TaskSpec], state: State, watch: Watch
-    ) -> None:
+    def __init__(self, image: Image, tasks: Sequence[TaskSpec], state: State, watch: Watch) -> None:
         self.tasks = tuple(tasks)
         self.watch = watch
         self.names = [spec.name for spec in tasks]
@@ -62,7 +61,6 @@ class ProgramMachine:
                 self.others |= 1 << t
         row = [*state, 0, *(0 for _ in watch.extra)]
         self.system = System(image, tasks, row, watch)
-        self.fresh = watch.memory
         self._start(row)
 
     def _start(self, row: State) -> None:
@@ -78,7 +76,7 @@ class ProgramMachine:
 
     def _local(self, t: int) -> Local:
         system = self.system
-        return (system.pending[t], system.frames[t], system.position[t], self.fresh)
+        return (system.pending[t], system.frames[t], system.position[t], self.watch.memory(t))
 
     def first(self) -> tuple[Sequence[Any], Sequence[Local]]:
         return self.begin
@@ -87,7 +85,8 @@ class ProgramMachine:
         system = self.system
         system.state = S
         system.recorder.state = S
-        system.pending[t], system.frames[t], system.position[t], self.watch.memory = local
+        system.pending[t], system.frames[t], system.position[t], memory = local
+        self.watch.remember(t, memory, S)
         system.stopped = None
         return system
 
@@ -117,7 +116,7 @@ class ProgramMachine:
             S.yields()
         if system.pending[t] is None:
             S[self.finished] = S[self.finished] | 1 << t
-        return (system.pending[t], system.frames[t], system.position[t], watch.memory)
+        return self._local(t)
 
     def done(self, t: int, local: Any) -> bool:
         return local[0] is None or self.tasks[t].daemon

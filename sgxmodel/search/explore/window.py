@@ -13,7 +13,7 @@ Writes = dict[int, Any]
 class Recording:
     """One shared state under change.  ``reads``: slots read before they were written."""
 
-    __slots__ = ("locked", "reads", "released", "row", "scratch", "touched", "waited", "work",
+    __slots__ = ("locked", "prior", "reads", "released", "row", "scratch", "touched", "waited", "work",
                  "writes", "yielded")  # fmt: skip
 
     def __init__(self, row: Row, scratch: int) -> None:
@@ -22,6 +22,7 @@ class Recording:
         self.scratch = scratch
         self.reads: set[int] = set()
         self.writes: Writes = {}
+        self.prior: Writes = {}
         self.begin()
 
     def begin(self) -> None:
@@ -44,9 +45,15 @@ class Recording:
     def rewind(self, writes: Writes) -> None:
         """Set everything back to the row with some writes over it."""
         self.work[:] = self.row
-        self.writes = dict(writes)
+        self.writes, self.prior = dict(writes), writes
         for slot, value in writes.items():
             self.work[slot] = value
+
+    def before(self, slot: int) -> Any:
+        if slot not in self.prior:
+            self.reads.add(slot)
+            return self.row[slot]
+        return self.prior[slot]
 
     def waits(self) -> None:
         self.waited = True

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every interleaving of one scenario: HOLDS, a counterexample, or how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from sgxmodel.invariants.checks import Checks
+from sgxmodel.revisions import Revision
+from sgxmodel.scenario.build import World, build
+from sgxmodel.scenario.model import Scenario
+from sgxmodel.search.every_state import EveryState
+from sgxmodel.search.explore.explorer import Budget, Explorer, Progress, Result
+from sgxmodel.search.explore.explorer import Finding as Found
+from sgxmodel.search.explore.program import ProgramMachine
+from sgxmodel.search.run import Runner
+from sgxmodel.search.schedule import NEVER
+from sgxmodel.search.sequential import sequential_outcomes
+from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, Verdict, issue
+
+
+def machine_of(world: World) -> ProgramMachine:
+    """A world as a machine for the explorer, with all its checkers."""
+    watch = EveryState(world, sequential_outcomes(world))
+    return ProgramMachine(world.image, world.tasks, world.first.copy(), watch)
+
+
+def explore_scenario(
+    revision: Revision,
+    scenario: Scenario,
+    *,
+    reduction: bool = True,
+    deadline: float | None = None,
+    memory_mb: float | None = None,
+    states: int | None = None,
+    progress: Progress | None = None,
+) -> ScenarioResult:
+    """Search one scenario to a verdict.
+
+    ``deadline``: a ``time.monotonic()`` value; ``memory_mb``: of this process;
+    ``states``: how many at most.  When one of them ends the search, or Ctrl-C
+    does, the verdict is INCONCLUSIVE and the message says how far it came.
+    A counterexample is replayed by the runner of ``check`` before it is reported.
+    """
+    world = build(revision, scenario)
+    machine = machine_of(world)
+    budget = Budget(deadline, memory_mb, states)
+    explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress)
+    return result_of(world, machine, explorer.run())
+
+
+def result_of(world: World, machine: ProgramMachine, result: Result) -> ScenarioResult:
+    """What a finished search says about its scenario."""
+    watch = machine.watch
+    assert isinstance(watch, EveryState)
+    scenario = world.scenario
+    findings = [f for found in result.findings for f in replayed(world, found)]
+    missing = tuple(p for p in scenario.promises if not watch.sometimes_seen.get(p))
+    evidence = Evidence(0, 0, result.states, result.transitions, result.closed)
+    verdict, message = _verdict(result, findings, evidence, missing)
+    return ScenarioResult(
+        scenario,
+        verdict,
+        tuple(findings),
+        evidence,
+        dict(watch.sometimes_seen),
+        dict(watch.results),
+        dict(watch.leaves),
+        missing=missing,
+        message=message,
+    )
+
+
+def _verdict(
+    result: Result, findings: list[Finding], evidence: Evidence, missing: tuple[str, ...]
+) -> tuple[Verdict, str]:
+    if findings or result.closed:
+        return issue(findings, evidence, missing)
+    if result.findings:
+        kinds = ", ".join(found.problem.kind for found in result.findings)
+        return Verdict.ERROR, f"a defect of sgxmodel: {kinds} does not replay"
+    return (
+        Verdict.INCONCLUSIVE,
+        f"{result.why} ended the search after {result.states} states, {result.depth} steps deep",
+    )
+
+
+class Follow:
+    """A scheduler that takes the moves of a path one by one."""
+
+    def __init__(self, found: Found) -> None:
+        self.moves = found.path
+
+    def begin(self, tasks: int) -> None:
+        self.next_at = 0
+
+    def pick(self, enabled: list[int], current: int, default: int, step: int) -> int:
+        if step >= len(self.moves):
+            self.next_at = NEVER
+            return default
+        wanted = self.moves[step].task
+        return wanted if wanted in enabled else default
+
+    def choose(self, alternatives: int, step: int) -> int:
+        return self.moves[step].choice if step < len(self.moves) else 0
+
+
+def replayed(world: World, found: Found) -> Iterable[Finding]:
+    """The finding as the runner of sampled schedules sees it, if it does."""
+    runner = Runner(world, Checks(world, sequential_outcomes(world)))
+    kind = found.problem.kind
+    wanted = "17-lock-order" if kind == "deadlock" else kind
+    outcome = runner.run(Follow(found), stop=lambda key: key[0] == wanted)
+    for key, (violation, steps) in outcome.found.items():
+        if key[0] == wanted:
+            yield Finding(violation, world.scenario, outcome.schedule, steps, outcome.preemptions)
