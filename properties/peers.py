@@ -146,6 +146,9 @@ class Peers(Plain):
                 out.append(Problem("I4", f"page {p} is a version array on a list"))
         return out
 
+    def visible(self, slot: int, held: frozenset[int]) -> bool:
+        return slot < LRU or self.flags <= slot < self.own
+
     def final(self, row: Row) -> list[Problem]:
         lost = len(row[FREE]) != self.size.n
         return [Problem("I8", "pages are lost")] if lost else []

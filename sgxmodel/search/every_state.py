@@ -17,7 +17,7 @@ from typing import Any
 
 from sgxmodel.hardware.names import Names
 from sgxmodel.invariants.base import End, FreeCount, Violation
-from sgxmodel.invariants.checks import COUNT, Checks, Outcomes
+from sgxmodel.invariants.checks import COUNT, ENCLAVES, FLAGS, LINKS, REFERENCES, Checks, Outcomes
 from sgxmodel.invariants.enclaves import check_enclave, check_references
 from sgxmodel.invariants.end import check_end
 from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
@@ -38,6 +38,9 @@ class EveryState(Checks):
         super().__init__(world, sequential)
         self.names = Names(world.layout)
         self.quiet = View(world)
+        self.list_guards = frozenset(self.quiet.list_locks)
+        self.enclave_guards = frozenset(encl.lock.owner for encl in world.encls)
+        self.guards = self.list_guards | self.enclave_guards
         self.groups = [
             Remembered(self.quiet, evaluate)
             for evaluate in (check_structure, _flags, check_references, _enclaves)
@@ -46,7 +49,7 @@ class EveryState(Checks):
     def begin(self, system: System, extra: int = 0) -> None:
         self.at = extra
         self.old: list[int] = []
-        self.secret = None
+        self.secret: Any = None
         super().begin(system)
         self.races = _NoClocks()  # type: ignore[assignment]
 
@@ -76,7 +79,7 @@ class EveryState(Checks):
     def remember(self, t: int, memory: Any, S: Any) -> None:
         self.S = self.view.S = S
         self.old = []
-        self.secret: Any = None
+        self.secret = None
         self.balance[t], seen, self.ready[t] = memory
         self.carried = self.balance[t]
         self.scan.pop(t, None)
@@ -134,6 +137,17 @@ class EveryState(Checks):
 
     def check(self, row: Row) -> Sequence[Problem]:
         return [problem for group in self.groups for problem in group(row)]
+
+    def visible(self, slot: int, held: frozenset[int]) -> bool:
+        """As the predicates are grouped; links are told apart at the ends of sections."""
+        if slot in self.guards:
+            return slot not in held and self.S[slot] is None
+        groups = self.watch[slot] if slot < self.at - 1 else 0
+        if groups & (FLAGS | LINKS) and not held & self.list_guards:
+            return True
+        if groups & ENCLAVES and not held & self.enclave_guards:
+            return True
+        return bool(groups & REFERENCES)
 
     def final(self, row: Row) -> Sequence[Problem]:
         self.quiet.S = row  # type: ignore[assignment]

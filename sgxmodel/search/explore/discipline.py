@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 LOCKED, OWNED, RACY = 0, 1, 2
-NAMES = {LOCKED: "locked", OWNED: "owned", RACY: "racy"}
 
 Locks = frozenset[int]
 """Slots of the locks held, and ``~t`` for the task itself."""
@@ -25,19 +24,15 @@ Touch = tuple[int, bool, Locks]
 """(slot, whether written, locks held)."""
 
 
-class Fallen(Exception):
-    """A belief was wrong: what was explored with it does not count."""
-
-
 class Discipline:
-    """What has been learnt.  ``access`` and ``together`` raise :class:`Fallen` on news."""
+    """What has been learnt.  ``fallen``: a belief was wrong since the search began."""
 
     def __init__(self, kinds: Sequence[str]) -> None:
         self.kinds = kinds
         self.classes: dict[str, int] = {}
         self.locks: dict[int, Locks] = {}
         self.written: set[int] = set()
-        self.restarts = 0
+        self.fallen = False
 
     def of(self, slot: int) -> int:
         return self.classes.get(self.kinds[slot], LOCKED)
@@ -51,10 +46,9 @@ class Discipline:
             self.locks[slot] = before & held
         if wrote:
             self.written.add(slot)
-        kind = self.of(slot)
-        if kind is LOCKED and slot in self.written and not self.locks[slot]:
+        if self.of(slot) is LOCKED and slot in self.written and not self.locks[slot]:
             self.lower(slot, OWNED)
-        return kind
+        return self.of(slot)
 
     def together(self, ours: frozenset[Touch], theirs: frozenset[Touch]) -> None:
         """Two steps of two tasks are enabled in one state."""
@@ -66,5 +60,4 @@ class Discipline:
 
     def lower(self, slot: int, kind: int) -> None:
         self.classes[self.kinds[slot]] = kind
-        self.restarts += 1
-        raise Fallen(f"{self.kinds[slot]} is {NAMES[kind]}")
+        self.fallen = True

@@ -9,7 +9,7 @@ from itertools import combinations
 
 import attrs
 
-from sgxmodel.search.explore.discipline import Discipline, Fallen
+from sgxmodel.search.explore.discipline import Discipline
 from sgxmodel.search.explore.machine import Local, Machine, Problem
 from sgxmodel.search.explore.memory import resident
 from sgxmodel.search.explore.step import Single, Transactions
@@ -17,6 +17,13 @@ from sgxmodel.search.explore.tables import Space, Table, TooNarrow
 
 SHARED_WIDTH, LOCAL_WIDTH, MORE = 17, 7, 3
 """Bits for ids at first, and how many more are given when they do not suffice."""
+ENOUGH = 500
+"""After a belief fell the search goes on until it has this many states more, and twice
+as many, to learn what else is wrong before it begins anew."""
+
+
+class Fallen(Exception):
+    """A belief was wrong: what was explored with it does not count."""
 
 
 @attrs.frozen
@@ -106,6 +113,7 @@ class Explorer:
         self.discipline = Discipline(machine.kinds)
         self.widths = [SHARED_WIDTH, *(LOCAL_WIDTH for _ in machine.names)]
         self.executed = 0
+        self.restarts = 0
 
     def run(self) -> Result:
         """Search until every state was seen, a problem is found or the budget is over."""
@@ -122,6 +130,7 @@ class Explorer:
                 self.widths[narrow.field] += MORE
                 fresh = False
             except Fallen:
+                self.restarts += 1
                 self.executed += self.space.executed
                 fresh = True
             except KeyboardInterrupt:
@@ -154,7 +163,13 @@ class Explorer:
         self._bad_rows(frontier)
         tables = [(table.mask, table) for table in self.tables]
         pairs: set[object] = set()
-        while frontier:
+        self.discipline.fallen = False
+        enough = 0
+        while frontier or enough:
+            if self.discipline.fallen:
+                enough = enough or 2 * len(self.seen) + ENOUGH
+                if len(self.seen) >= enough or not frontier or self.findings:
+                    raise Fallen
             if self.findings and not self.keep_going:
                 return "a finding"
             why = self.budget.over(len(self.seen))
@@ -176,6 +191,8 @@ class Explorer:
             self._bad_rows(frontier)
             if self.progress is not None:
                 self.progress(self._count(frontier))
+            if self.discipline.fallen:
+                enough = enough or 2 * len(self.seen) + ENOUGH
         return "a finding" if self.findings and not self.keep_going else ""
 
     def _count(self, frontier: list[int]) -> Count:
@@ -298,7 +315,7 @@ class Explorer:
             shared=len(self.space.rows),
             locals=tuple(len(ids) for ids in self.space.local_ids),
             executed=self.executed + self.space.executed,
-            restarts=self.discipline.restarts,
+            restarts=self.restarts,
             findings=tuple(self.findings.values()),
         )
 

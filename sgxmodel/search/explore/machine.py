@@ -58,12 +58,14 @@ class Machine(Protocol):
 
     ``kinds`` groups slots that are used alike (a field of all pages, say): what
     is learnt of one slot is taken to be so for its kind.  Slots below
-    ``scratch`` belong to no state.
+    ``scratch`` belong to no state.  A task in ``alone`` runs only when all others
+    have finished for good.
     """
 
     names: Sequence[str]
     kinds: Sequence[str]
     scratch: int
+    alone: frozenset[int]
 
     def first(self) -> tuple[Sequence[Any], Sequence[Local]]:
         """The shared state and each task's local state at the start."""
@@ -80,6 +82,14 @@ class Machine(Protocol):
     def check(self, row: Row) -> Sequence[Problem]:
         """What must hold in every shared state."""
 
+    def visible(self, slot: int, held: frozenset[int]) -> bool:
+        """Whether ``check`` may judge otherwise after a write to a slot.
+
+        ``held``: slots of locks that the writer keeps.  A predicate that is only
+        looked at while a lock is free does not see what its holder writes; it
+        sees the lock's release (a write to the lock's slot).
+        """
+
     def final(self, row: Row) -> Sequence[Problem]:
         """What must hold when no task can run any more."""
 
@@ -91,9 +101,13 @@ class Plain:
     """Parts of a machine that most small ones do not need."""
 
     scratch = 0
+    alone: frozenset[int] = frozenset()
 
     def check(self, row: Row) -> Sequence[Problem]:
         return ()
+
+    def visible(self, slot: int, held: frozenset[int]) -> bool:
+        return False
 
     def final(self, row: Row) -> Sequence[Problem]:
         return ()

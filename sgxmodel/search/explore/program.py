@@ -38,6 +38,8 @@ class Watch(Observer, Protocol):
 
     def check(self, row: Row) -> Sequence[Problem]: ...
 
+    def visible(self, slot: int, held: frozenset[int]) -> bool: ...
+
     def final(self, row: Row) -> Sequence[Problem]: ...
 
     def canonical(self, row: list[Any]) -> None: ...
@@ -51,10 +53,13 @@ class ProgramMachine:
     def __init__(self, image: Image, tasks: Sequence[TaskSpec], state: State, watch: Watch) -> None:
         self.tasks = tuple(tasks)
         self.watch = watch
-        self.names = [spec.name for spec in tasks]
+        self.names: Sequence[str] = [spec.name for spec in tasks]
         self.finished = len(state)
-        self.kinds = [*image.layout.kinds, "finished", *watch.extra]
+        self.kinds: Sequence[str] = [*image.layout.kinds, "finished", *watch.extra]
         self.slot_names = [*image.layout.names, "finished", *watch.extra]
+        daemons = any(spec.daemon for spec in tasks)
+        last = frozenset(t for t, spec in enumerate(tasks) if spec.last)
+        self.alone = frozenset() if daemons else last
         self.others = 0
         for t, spec in enumerate(tasks):
             if not spec.daemon and not spec.last:
@@ -123,6 +128,9 @@ class ProgramMachine:
 
     def check(self, row: Row) -> Sequence[Problem]:
         return self.watch.check(row)
+
+    def visible(self, slot: int, held: frozenset[int]) -> bool:
+        return self.watch.visible(slot, held)
 
     def final(self, row: Row) -> Sequence[Problem]:
         return self.watch.final(row)

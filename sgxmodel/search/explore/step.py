@@ -4,7 +4,8 @@
 A step is a transaction in the sense of Lipton (CACM 18(12), 1975): right
 movers (the acquire that it may begin with), both movers (accesses that a lock
 protects), at most one operation that commutes with nothing, then left movers
-(releases) and both movers.  Which is which is learnt: see ``discipline``.
+(releases) and both movers.  Which is which is learnt: see ``discipline``.  What a predicate over shared states sees change
+commutes with nothing: two tasks in the middle of steps must not hide a state.
 It ends before every acquire but its first operation's, and before everything
 that may be blocked, so that no deadlock hides in it.
 """
@@ -129,11 +130,14 @@ class Transactions:
         self, t: int, point: _Point, window: Recording, done: list[Outcome], owned: set[Touch]
     ) -> list[_Point] | None:
         """What one more operation gives, or None where the step ends before it."""
-        machine, first = self.machine, not point.choices
+        machine = self.machine
+        free = not point.choices or t in machine.alone
         window.rewind(point.writes)
         window.begin()
         count = machine.outcomes(t, point.local, window)
-        if not first and (window.waited or not count):
+        if point.choices and not count:
+            return None
+        if window.waited and not free:
             return None
         tested = dict(window.touched)
         out: list[_Point] = []
@@ -147,7 +151,7 @@ class Transactions:
                 after, problem = machine.apply(t, point.local, choice, window), None
             except Broken as error:
                 after, problem = point.local, error.problem
-            if not first and window.locked >= 0:
+            if window.locked >= 0 and not free:
                 return None
             worst = self._note(t, point, window, touches)
             if point.late and worst is not LOCKED:
@@ -159,12 +163,12 @@ class Transactions:
                 broken.append(attrs.evolve(_outcome(new, window), problem=problem))
         done.extend(broken)
         owned |= touches
-        if first and not count:
-            return []
         return out
 
     def _note(self, t: int, point: _Point, window: Recording, owned: set[Touch]) -> int:
         """Learn from an operation's accesses; the worst class among what it touched."""
+        if t in self.machine.alone:
+            return LOCKED
         held = frozenset((*point.held, ~t))
         if window.locked >= 0:
             held |= {window.locked}
@@ -174,6 +178,8 @@ class Transactions:
             if kind is OWNED:
                 owned.add((slot, wrote, held))
             worst = max(worst, kind)
+            if wrote and worst < RACY and self.machine.visible(slot, held - {window.released}):
+                worst = RACY
         return worst
 
 

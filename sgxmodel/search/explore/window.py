@@ -13,8 +13,19 @@ Writes = dict[int, Any]
 class Recording:
     """One shared state under change.  ``reads``: slots read before they were written."""
 
-    __slots__ = ("locked", "prior", "reads", "released", "row", "scratch", "touched", "waited", "work",
-                 "writes", "yielded")  # fmt: skip
+    __slots__ = (
+        "locked",
+        "prior",
+        "reads",
+        "released",
+        "row",
+        "scratch",
+        "touched",
+        "waited",
+        "work",
+        "writes",
+        "yielded",
+    )
 
     def __init__(self, row: Row, scratch: int) -> None:
         self.row = row
