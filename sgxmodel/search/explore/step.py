@@ -20,8 +20,9 @@ from sgxmodel.search.explore.discipline import LOCKED, OWNED, RACY, Discipline, 
 from sgxmodel.search.explore.machine import Broken, Local, Machine, Problem, Row
 from sgxmodel.search.explore.window import Recording, Writes
 
-LONGEST = 400
-"""Operations of one step: a loop of both movers must not keep others from running."""
+LONGEST = 200
+"""Operations of one step, over all its branches: past that every branch ends.  A branch
+also ends where the step was before: a loop must not keep others from running."""
 
 Delta = tuple[tuple[int, Any], ...]
 
@@ -114,10 +115,13 @@ class Transactions:
         done: list[Outcome] = []
         owned: set[Touch] = set()
         todo = [_Point(local[0], local[1], {}, False, (), ())]
+        seen: set[Any] = set()
         while todo:
             point = todo.pop()
             following = None
-            if len(point.choices) < LONGEST and not point.yields:
+            place = (point.local, point.held, point.late, frozenset(point.writes.items()))
+            if len(seen) < LONGEST and not point.yields and place not in seen:
+                seen.add(place)
                 following = self._operation(t, point, window, done, owned)
             if following is None:
                 done.append(_outcome(point, window))
