@@ -32,7 +32,7 @@ from sgxmodel.search.explore.machine import Broken, Problem, Row
 class EveryState(Checks):
     """Checkers without a memory of their own; see ``explore.program.Watch``."""
 
-    extra = ("excused", "requested")
+    extra: Sequence[str] = ("excused", "requested")
 
     def __init__(self, world: World, sequential: Outcomes | None = None) -> None:
         super().__init__(world, sequential)
@@ -56,7 +56,7 @@ class EveryState(Checks):
     # -- memory that is part of the states ------------------------------------------------
 
     @property
-    def excused(self) -> bool:  # type: ignore[override]
+    def excused(self) -> bool:
         return bool(self.S[self.at])
 
     @excused.setter
@@ -64,7 +64,7 @@ class EveryState(Checks):
         self.S[self.at] = int(value)
 
     @property
-    def requested(self) -> bool:  # type: ignore[override]
+    def requested(self) -> bool:
         return bool(self.S[self.at + 1])
 
     @requested.setter
@@ -164,7 +164,7 @@ class Remembered:
         self.view = view
         self.evaluate = evaluate
         self.mask: set[int] = {0}
-        self.key = itemgetter(0)
+        self.key: itemgetter[Any] = itemgetter(0)
         self.known: dict[Any, list[Problem]] = {}
 
     def __call__(self, row: Row) -> list[Problem]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import attrs
+
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import World, build
@@ -13,10 +15,14 @@ from sgxmodel.search.every_state import EveryState
 from sgxmodel.search.explore.explorer import Budget, Explorer, Progress, Result
 from sgxmodel.search.explore.explorer import Finding as Found
 from sgxmodel.search.explore.program import ProgramMachine
+from sgxmodel.search.explore.zero_one import smallest
 from sgxmodel.search.run import Runner
 from sgxmodel.search.schedule import NEVER
 from sgxmodel.search.sequential import sequential_outcomes
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, Verdict, issue
+
+SMALLEST_STATES = 200_000
+"""How many states the search for a smallest counterexample may visit."""
 
 
 def machine_of(world: World) -> ProgramMachine:
@@ -40,21 +46,33 @@ def explore_scenario(
     ``deadline``: a ``time.monotonic()`` value; ``memory_mb``: of this process;
     ``states``: how many at most.  When one of them ends the search, or Ctrl-C
     does, the verdict is INCONCLUSIVE and the message says how far it came.
-    A counterexample is replayed by the runner of ``check`` before it is reported.
+    A counterexample is smallest in preemptions, then in steps, unless finding
+    that takes more than ``SMALLEST_STATES``; it is replayed by the runner of
+    ``check`` before it is reported.
     """
     world = build(revision, scenario)
     machine = machine_of(world)
     budget = Budget(deadline, memory_mb, states)
     explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress)
-    return result_of(world, machine, explorer.run())
+    result = explorer.run()
+    smaller = None
+    if result.findings:
+        kind = result.findings[0].problem.kind
+        least, _ = smallest(machine, kind, attrs.evolve(budget, states=SMALLEST_STATES))
+        smaller = next(iter(least.findings), None)
+    return result_of(world, machine, result, smaller)
 
 
-def result_of(world: World, machine: ProgramMachine, result: Result) -> ScenarioResult:
-    """What a finished search says about its scenario."""
+def result_of(
+    world: World, machine: ProgramMachine, result: Result, smaller: Found | None = None
+) -> ScenarioResult:
+    """What a finished search says; ``smaller``: the same finding with fewer preemptions."""
     watch = machine.watch
     assert isinstance(watch, EveryState)
     scenario = world.scenario
     findings = [f for found in result.findings for f in replayed(world, found)]
+    if smaller is not None:
+        findings = [*replayed(world, smaller), *findings][:1]
     missing = tuple(p for p in scenario.promises if not watch.sometimes_seen.get(p))
     evidence = Evidence(0, 0, result.states, result.transitions, result.closed)
     verdict, message = _verdict(result, findings, evidence, missing)

@@ -278,6 +278,8 @@ class Explorer:
 
     def path(self, state: int) -> list[Move]:
         """A shortest way to a state, found backwards through the levels."""
+        if self.discipline.fallen:
+            raise Fallen
         depth = next(i for i in reversed(range(len(self.levels))) if state in set(self.levels[i]))
         moves: list[Move] = []
         for level in reversed(self.levels[:depth]):

@@ -4,8 +4,9 @@
 A step is a transaction in the sense of Lipton (CACM 18(12), 1975): right
 movers (the acquire that it may begin with), both movers (accesses that a lock
 protects), at most one operation that commutes with nothing, then left movers
-(releases) and both movers.  Which is which is learnt: see ``discipline``.  What a predicate over shared states sees change
-commutes with nothing: two tasks in the middle of steps must not hide a state.
+(releases) and both movers.  Which is which is learnt: see ``discipline``.  What
+a predicate over shared states sees change commutes with nothing: two tasks in
+the middle of steps must not hide a state.
 It ends before every acquire but its first operation's, and before everything
 that may be blocked, so that no deadlock hides in it.
 """
