@@ -15,6 +15,7 @@ from sgxmodel.search.every_state import EveryState
 from sgxmodel.search.explore.explorer import Budget, Explorer, Progress, Result
 from sgxmodel.search.explore.explorer import Finding as Found
 from sgxmodel.search.explore.program import ProgramMachine
+from sgxmodel.search.explore.races import Races
 from sgxmodel.search.explore.zero_one import smallest
 from sgxmodel.search.run import Runner
 from sgxmodel.search.schedule import NEVER
@@ -23,6 +24,13 @@ from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, Verdict, 
 
 SMALLEST_STATES = 200_000
 """How many states the search for a smallest counterexample may visit."""
+
+
+RUN_KINDS = {
+    "deadlock": ("17-lock-order",),
+    "race": ("18-data-race", "18-plain-read"),
+}
+"""What a sampled run calls the engine's own findings."""
 
 
 def machine_of(world: World) -> ProgramMachine:
@@ -48,13 +56,19 @@ def explore_scenario(
     does, the verdict is INCONCLUSIVE and the message says how far it came.
     A counterexample is smallest in preemptions, then in steps, unless finding
     that takes more than ``SMALLEST_STATES``; it is replayed by the runner of
-    ``check`` before it is reported.
+    ``check`` before it is reported.  Data races are looked for with ``reduction``
+    off only.
     """
     world = build(revision, scenario)
     machine = machine_of(world)
     budget = Budget(deadline, memory_mb, states)
     explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress)
     result = explorer.run()
+    if result.closed and not reduction:
+        race = Races(explorer, machine).find()
+        if race is not None:
+            result = attrs.evolve(result, closed=False, why="a finding", findings=(race,))
+            return result_of(world, machine, result)
     smaller = None
     if result.findings:
         kind = result.findings[0].problem.kind
@@ -127,8 +141,8 @@ def replayed(world: World, found: Found) -> Iterable[Finding]:
     """The finding as the runner of sampled schedules sees it, if it does."""
     runner = Runner(world, Checks(world, sequential_outcomes(world)))
     kind = found.problem.kind
-    wanted = "17-lock-order" if kind == "deadlock" else kind
-    outcome = runner.run(Follow(found), stop=lambda key: key[0] == wanted)
+    wanted = RUN_KINDS.get(kind, (kind,))
+    outcome = runner.run(Follow(found), stop=lambda key: key[0] in wanted)
     for key, (violation, steps) in outcome.found.items():
-        if key[0] == wanted:
+        if key[0] in wanted:
             yield Finding(violation, world.scenario, outcome.schedule, steps, outcome.preemptions)

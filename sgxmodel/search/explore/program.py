@@ -9,13 +9,15 @@ more slot, which the last task waits for.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Protocol
 
-from sgxmodel.machine.layout import State
-from sgxmodel.machine.op import Recorder
+from sgxmodel.machine.layout import CURRENT, State
+from sgxmodel.machine.op import LOAD, STORE, Fault, Recorder
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Observer, System, TaskSpec
 from sgxmodel.search.explore.machine import Local, Problem, Row, Window
+from sgxmodel.search.explore.races import Access
 
 
 class Watch(Observer, Protocol):
@@ -23,6 +25,12 @@ class Watch(Observer, Protocol):
 
     extra: Sequence[str]
     """Names of slots that it adds; all are 0 at first."""
+
+    marked: frozenset[int]
+    """Slots that operations write atomically, whatever else they do."""
+
+    hardware: frozenset[int]
+    """Slots that no race is about."""
 
     def begin(self, system: System, extra: int) -> None:
         """A system, and the first of the slots that were added."""
@@ -55,6 +63,7 @@ class ProgramMachine:
         self.watch = watch
         self.names: Sequence[str] = [spec.name for spec in tasks]
         self.finished = len(state)
+        self.marked, self.raceless = watch.marked, watch.hardware
         self.kinds: Sequence[str] = [*image.layout.kinds, "finished", *watch.extra]
         self.slot_names = [*image.layout.names, "finished", *watch.extra]
         daemons = any(spec.daemon for spec in tasks)
@@ -122,6 +131,25 @@ class ProgramMachine:
         if system.pending[t] is None:
             S[self.finished] = S[self.finished] | 1 << t
         return self._local(t)
+
+    def access(self, t: int, local: Any, row: Row) -> Access | None:
+        """What the pending operation touches; the kernel says which are marked."""
+        prim, a, b = local[0]
+        if prim is LOAD:
+            return Access(frozenset((a,)), frozenset(), True)
+        if prim is STORE:
+            return Access(frozenset(), frozenset((a,)), True)
+        if prim.access == "none":
+            return None
+        state = list(row)
+        state[CURRENT] = self.tasks[t].handle
+        recorder = Recorder(state)
+        with suppress(Fault):
+            prim.apply(recorder, a, b)
+        ignored = self.raceless
+        reads = frozenset(recorder.reads) - ignored
+        writes = frozenset(slot for slot in recorder.writes if slot > 1) - ignored
+        return Access(reads, writes, prim.access == "plain", self.marked)
 
     def done(self, t: int, local: Any) -> bool:
         return local[0] is None or self.tasks[t].daemon
