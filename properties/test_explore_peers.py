@@ -36,7 +36,7 @@ def test_medium_has_exactly_the_states_and_transitions_of_the_other_tools() -> N
 def test_with_reduction_small_closes_with_fewer_states() -> None:
     result = search(0, reduction=True)
     assert result.closed
-    assert result.states < 9_950 / 2
+    assert result.states < 6_000
 
 
 @pytest.mark.parametrize("bug", SEEDED)

@@ -61,7 +61,6 @@ class Space:
         self.memos: list[list[LocalMemo]] = [[] for _ in machine.names]
         self.executed = 0
         self.changes: dict[Any, dict[int, int]] = {}
-        self.checked: dict[Row, tuple[Problem, ...]] = {}
         self.bad_rows: dict[int, tuple[Problem, ...]] = {}
 
     def first(self) -> tuple[int, list[int]]:
@@ -87,10 +86,7 @@ class Space:
         return new
 
     def problems(self, row: Row) -> tuple[Problem, ...]:
-        found = self.checked.get(row)
-        if found is None:
-            found = self.checked[row] = tuple(self.machine.check(row))
-        return found
+        return tuple(self.machine.check(row))
 
     def local_id(self, t: int, local: Local) -> int:
         ids = self.local_ids[t]
