@@ -43,13 +43,18 @@ class Outcome:
     yields: bool = False
 
 
-@attrs.frozen
+@attrs.define(eq=False)
 class Step:
-    """All outcomes of a task's step, the slots that decide it, the owned ones it touches."""
+    """All outcomes of a task's step, the slots that decide it, the owned ones it touches.
+
+    ``moves``: the outcomes once more, resolved to ids, where none of them needs a check
+    (see ``tables``).
+    """
 
     reads: frozenset[int]
     outcomes: tuple[Outcome, ...]
     owned: frozenset[Touch] = frozenset()
+    moves: Any = None
 
 
 class Single:
@@ -149,9 +154,10 @@ class Transactions:
         broken: list[Outcome] = []
         touches: set[Touch] = set()
         for choice in range(count):
-            window.rewind(point.writes)
-            window.begin()
-            window.touched.update(tested)
+            if choice:
+                window.rewind(point.writes)
+                window.begin()
+                window.touched.update(tested)
             try:
                 after, problem = machine.apply(t, point.local, choice, window), None
             except Broken as error:

@@ -111,13 +111,17 @@ class Space:
 
     def follows(self, shared: int, delta: Any) -> int:
         """The id of a shared state with some writes over it."""
-        known = self.changes.get(delta)
+        known = self.known(delta)
         if known is None:
-            known = self.changes[delta] = {}
+            return shared
         after = known.get(shared)
         if after is None:
             after = known[shared] = self.row_id(self.applied(shared, delta))
         return after
+
+    def known(self, delta: Any) -> dict[int, int] | None:
+        """Where some writes lead to from each shared state, as far as it is known."""
+        return self.changes.setdefault(delta, {}) if delta else None
 
     def applied(self, shared: int, delta: Any) -> Row:
         work = list(self.rows[shared])
@@ -150,6 +154,7 @@ class Table(dict[int, tuple[int, ...]]):
         self.limit, self.shared_limit = 1 << widths[t + 1], 1 << widths[0]
         self.field, self.shared = self.limit - 1, self.shared_limit - 1
         self.mask = (self.field << self.offset) | self.shared
+        self.memos = space.memos[t]
         self.found: list[Found] = []
         self.owned: dict[int, Any] = {}
 
@@ -158,6 +163,31 @@ class Table(dict[int, tuple[int, ...]]):
         return key & self.shared, (key >> self.offset) & self.field
 
     def __missing__(self, key: int) -> tuple[int, ...]:
+        space = self.space
+        shared, local = key & self.shared, (key >> self.offset) & self.field
+        memo = self.memos[local]
+        step = memo.steps.get(memo.key(space.rows[shared]))
+        if step is None or step.moves is None:
+            return self._carefully(key)
+        out = []
+        for known, delta, after in step.moves:
+            if after >= self.limit:
+                raise TooNarrow(self.t + 1)
+            follows = shared
+            if known is not None:
+                follows = known.get(shared, -1)
+                if follows < 0:
+                    follows = known[shared] = space.row_id(space.applied(shared, delta))
+                if follows >= self.shared_limit:
+                    raise TooNarrow(0)
+            out.append(follows - shared + ((after - local) << self.offset))
+        if step.owned:
+            self.owned[key] = step.owned
+        self[key] = differences = tuple(out)
+        return differences
+
+    def _carefully(self, key: int) -> tuple[int, ...]:
+        """The first time of a step, or one that has to be looked into each time."""
         space, t = self.space, self.t
         shared, local = self.split(key)
         step = space.step(t, shared, local)
@@ -172,6 +202,10 @@ class Table(dict[int, tuple[int, ...]]):
         if step.owned:
             self.owned[key] = step.owned
         self[key] = differences = tuple(out)
+        if all(o.problem is None and not o.between for o in step.outcomes):
+            step.moves = [
+                (space.known(o.delta), o.delta, space.local_id(t, o.local)) for o in step.outcomes
+            ]
         return differences
 
     def difference(self, shared: int, local: int, outcome: Outcome) -> int:

@@ -55,6 +55,9 @@ class Recording:
 
     def rewind(self, writes: Writes) -> None:
         """Set everything back to the row with some writes over it."""
+        if writes is self.writes:  # where the last operation left it
+            self.writes, self.prior = dict(writes), writes
+            return
         self.work[:] = self.row
         self.writes, self.prior = dict(writes), writes
         for slot, value in writes.items():
