@@ -121,7 +121,9 @@ def timed(command: Callable[[], str], repeat: int) -> tuple[list[float], str]:
 
 def table(rows: list[Row]) -> None:
     """Medians, spread (highest less lowest), and each as a share of plain Spin with -O2."""
-    base = {size: statistics.median(s) for name, size, s, _ in rows if s and "plain, gcc -O2" in name}
+    base = {
+        size: statistics.median(s) for name, size, s, _ in rows if s and "plain, gcc -O2" in name
+    }
     print(f"{'size':7} {'what':28} {'s':>7} {'spread':>7} {'ratio':>6}  remarks")
     for name, size, seconds, said in rows:
         if not seconds:
