@@ -13,7 +13,12 @@ from sgxmodel.search.check import check_scenario
 
 def kinds(fault: KnownFault, scenario: str, seed: int) -> set[str]:
     result = check_scenario(
-        fault.revision(), SCENARIOS[scenario], schedules=300, seed=seed, shrink=False
+        fault.revision(),
+        SCENARIOS[scenario],
+        schedules=300,
+        seed=seed,
+        shrink=False,
+        stop_at=fault.invariants,
     )
     return {f.violation.id for f in result.findings}
 

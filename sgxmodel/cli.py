@@ -34,6 +34,8 @@ from sgxmodel.trace.text import read
 
 SCENARIO_BYTES_MAX = 1 << 20
 INTERRUPTED = 130
+MARGIN = 0.6
+"""Seconds of the budget for starting up and for the report."""
 NAME_COLUMNS = 24
 DEFECT = f"a defect of sgxmodel, please report it ({DEBUG}=1 shows where): "
 
@@ -159,7 +161,7 @@ def check(
     counts: bool,
 ) -> int:
     """Run scenarios on TARGET and report which invariants they violate."""
-    deadline = None if budget is None else time.monotonic() + budget
+    deadline = None if budget is None else time.monotonic() + budget - min(MARGIN, budget / 4)
     try:
         revision(target)
         scenarios = _scenarios(names)

@@ -8,8 +8,8 @@ project's conftest.py does that) or one of its options was given.
 
 from __future__ import annotations
 
+import argparse
 import os
-import re
 import sys
 from collections.abc import Generator, Iterator
 from math import inf
@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sgxmodel.testing import PROFILE_NAMES
+
 if TYPE_CHECKING:
     from sgxmodel.revisions import Revision
 
-TARGET, SHARDS = "list_fixed", 4
-PROFILES = ("dev", "ci", "nightly", "debug")
+TARGET, SHARDS = "list_fixed", 2
 PROPERTY = "sgxmodel"
-EXAMPLE = "smallest example: "
 MARKERS = (
     "sgx_search: explores schedules of --sgx-target; a new --sgx-seed explores anew",
     "sgx_quality: how small the found counterexamples become",
@@ -44,16 +44,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     group.addoption(
         "--sgx-profile",
-        choices=PROFILES,
+        choices=PROFILE_NAMES,
         help="how much to search (dev, or ci where the variable CI is set)",
     )
 
 
 def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise ValueError(text)
-    return number
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' should be a whole number above 0")
+    return int(text)
 
 
 # -- what was asked for -----------------------------------------------------------------------
@@ -84,7 +83,7 @@ def activate(config: pytest.Config) -> None:
     from sgxmodel.testing import profiles
 
     name = profile(config)
-    if name in PROFILES:  # else it is one that the user registered
+    if name in PROFILE_NAMES:  # else it is one that the user registered
         profiles.load(name)
     config.stash[ACTIVE] = True
 
@@ -177,14 +176,16 @@ def _violations(error: BaseException) -> Iterator[Any]:
         yield error
 
 
-def _finding(violation: Any) -> dict[str, str]:
-    notes = [n for n in getattr(violation, "__notes__", []) if n.startswith(EXAMPLE)]
+def _finding(violation: Any) -> dict[str, Any]:
+    """What the section says of a violation, as plain data."""
+    example = vars(violation).get("example")
     return {
         "class": type(violation).__name__,
         "invariant": violation.id,
         "function": violation.function,
         "title": violation.title,
-        "example": notes[0].removeprefix(EXAMPLE) if notes else "",
+        "example": "" if example is None else f"example: {example}",
+        "size": None if example is None else [example.tasks, example.steps],
     }
 
 
@@ -193,7 +194,7 @@ class Findings:
 
     def __init__(self, target: str) -> None:
         self.target = target
-        self.found: dict[tuple[str, str], list[dict[str, str]]] = {}
+        self.found: dict[tuple[str, str], list[dict[str, Any]]] = {}
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         for name, value in report.user_properties:
@@ -215,8 +216,6 @@ class Findings:
             terminalreporter.line(f"    {smallest['item']}")
 
 
-def _size(finding: dict[str, str]) -> tuple[float, float, str]:
+def _size(finding: dict[str, Any]) -> tuple[list[float], str]:
     """Tasks, then steps; what says no size comes last."""
-    match = re.search(r"(\d+) tasks, (\d+) steps", finding["example"])
-    tasks, steps = map(float, match.groups()) if match else (inf, inf)
-    return (tasks, steps, finding["item"])
+    return (finding["size"] or [inf], finding["item"])

@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import pytest
 
+from sgxmodel.invariants.base import Violation
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.search.check import check_scenario
-from sgxmodel.testing.explore import annotated, raise_all
+from sgxmodel.search.verdict import Finding
+from sgxmodel.testing.explore import Example, annotated, raise_all
 
 SCHEDULES = 60
+"""Beside the other tests of this run; `sgxmodel check` plans more."""
 
 pytestmark = pytest.mark.sgx_search
 
@@ -18,6 +21,9 @@ pytestmark = pytest.mark.sgx_search
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
 def test_scenario(name: str, sgx_target: Revision, sgx_seed: int) -> None:
     result = check_scenario(sgx_target, SCENARIOS[name], schedules=SCHEDULES, seed=sgx_seed)
-    raise_all(
-        [annotated(f.violation, f.scenario, f.steps, f.preemptions) for f in result.findings]
-    )
+    raise_all([_with_size(f) for f in result.findings])
+
+
+def _with_size(finding: Finding) -> Violation:
+    size = Example(len(finding.scenario.tasks), finding.steps, finding.preemptions)
+    return annotated(finding.violation, finding.scenario, size)

@@ -8,7 +8,7 @@ from hypothesis import given, seed
 from hypothesis import strategies as st
 
 from sgxmodel.revisions import Revision
-from sgxmodel.scenario.model import Scenario
+from sgxmodel.scenario.text import parse
 from sgxmodel.testing.explore import (
     Reported,
     explore,
@@ -17,8 +17,9 @@ from sgxmodel.testing.explore import (
     run_plan,
     runner,
 )
+from sgxmodel.testing.plan import Plan
 from sgxmodel.testing.profiles import searching
-from sgxmodel.testing.strategies import named_scenarios, plans, scenarios
+from sgxmodel.testing.strategies import named_scenarios, plans, scenarios, texts
 
 pytestmark = pytest.mark.sgx_search
 
@@ -26,11 +27,10 @@ pytestmark = pytest.mark.sgx_search
 def test_named_scenarios(sgx_target: Revision, sgx_shard_seed: int) -> None:
     def search(reported: Reported) -> None:
         @seed(sgx_shard_seed)
-        @searching(10)
-        @given(name=named_scenarios(), data=st.data())
-        def holds(name: str, data: st.DataObject) -> None:
-            runs = named_runner(sgx_target, name)
-            run_plan(runs, data.draw(plans(len(runs.tasks) - 1), label="plan"), reported)
+        @searching(20)
+        @given(name=named_scenarios(), plan=plans())
+        def holds(name: str, plan: Plan) -> None:
+            run_plan(named_runner(sgx_target, name), plan, reported)
 
         holds()
 
@@ -40,12 +40,12 @@ def test_named_scenarios(sgx_target: Revision, sgx_shard_seed: int) -> None:
 def test_random_scenarios(sgx_target: Revision, sgx_shard_seed: int) -> None:
     def search(reported: Reported) -> None:
         @seed(sgx_shard_seed)
-        @searching(5)
-        @given(scenario=scenarios(), data=st.data())
-        def holds(scenario: Scenario, data: st.DataObject) -> None:
+        @searching(10)
+        @given(program=texts(scenarios()), drawn=st.lists(plans(), min_size=1, max_size=3))
+        def holds(program: str, drawn: list[Plan]) -> None:
+            scenario = parse(program)
             runs = runner(sgx_target, scenario, yardstick=few_orders(scenario))
-            drawn = plans(len(runs.tasks) - 1)
-            for plan in data.draw(st.lists(drawn, min_size=1, max_size=3), label="plans"):
+            for plan in drawn:
                 run_plan(runs, plan, reported)
 
         holds()

@@ -262,7 +262,7 @@ def __sgx_encl_load_page(encl: sgx_encl, entry: Any) -> Any:
         return epc_page
     encl.secs_child_cnt += 1
     sometimes("a page was loaded back")
-    track_page(entry.epc_page, PAGE_LOADED)
+    track_page(epc_page, PAGE_LOADED)
     return entry
 
 

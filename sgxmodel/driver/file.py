@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sgxmodel.driver.structs import (
     EBADF,
     ENOMEM,
+    NOT_TRACKED,
     SIGSEGV,
     VM_FAULT_NOPAGE,
     all_cpus,
@@ -31,7 +32,7 @@ from sgxmodel.hardware.enclu import (
     unload_mm,
     zap_vma_ptes,
 )
-from sgxmodel.hardware.epcm import SGX_PAGE_ATTRIBUTES_MISMATCH
+from sgxmodel.hardware.epcm import SGX_NOT_TRACKED, SGX_PAGE_ATTRIBUTES_MISMATCH
 from sgxmodel.kernel.lock import down_read, down_write, up_read, up_write
 from sgxmodel.kernel.memory import kzalloc
 from sgxmodel.kernel.ref import (
@@ -224,6 +225,9 @@ def user_accept(proc: process, index: int) -> Any:
     if got == SGX_PAGE_ATTRIBUTES_MISMATCH:
         sometimes("a page was accepted already")
         return 0
+    if got == SGX_NOT_TRACKED:
+        sometimes("EACCEPT came before the change was tracked")
+        return NOT_TRACKED
     return got
 
 

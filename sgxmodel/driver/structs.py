@@ -21,6 +21,8 @@ EBUSY, ENOMEM, ENODEV, ENXIO, ERESTARTSYS = 16, 12, 19, 6, 512
 # vm_fault_t, and what becomes of a process whose access cannot be served.
 VM_FAULT_NOPAGE, VM_FAULT_SIGBUS, VM_FAULT_OOM = "NOPAGE", "SIGBUS", "OOM"
 SIGSEGV = "SIGSEGV"
+NOT_TRACKED = "NOT_TRACKED"
+"""EACCEPT while the tracking cycle of the change is open: the enclave is to try again."""
 
 SGX_NR_TO_SCAN = param("SGX_NR_TO_SCAN", 16)
 SGX_NR_LOW_PAGES = param("SGX_NR_LOW_PAGES", 32)

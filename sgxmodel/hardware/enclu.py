@@ -136,7 +136,7 @@ def unload_mm(S: State) -> None:
     S[S[CURRENT].mm] = None
 
 
-@primitive(access="none")
+@primitive(access="none", shown=lambda cpus, mm: f"mm_cpumask({mm})")
 def mm_cpumask(S: State, cpus: tuple[Any, ...], mm: mm_struct) -> tuple[Any, ...]:
     """The CPUs that have an address space loaded."""
     return tuple(cpu for cpu in cpus if S[cpu.mm] is mm)
@@ -169,7 +169,7 @@ def test_and_clear_young(S: State, mm: mm_struct, index: int) -> bool:
     return young
 
 
-@primitive(access="none")
+@primitive(access="none", shown=lambda cpus, mm, index: f"zap_vma_ptes({mm}, {index})")
 def zap_vma_ptes(S: State, cpus: tuple[Any, ...], mm: mm_struct, index: int) -> None:
     """Clear a PTE and flush it: the flush interrupts the CPUs that have the mm loaded."""
     if S[mm.pte + index] is None:

@@ -63,7 +63,7 @@ class Primitive:
     )
 
     def __init__(self, fn: Callable[..., Any], **traits: Any) -> None:
-        self.name = traits.pop("name", fn.__name__)
+        self.name: str = traits.pop("name", fn.__name__)
         self.original = fn
         names = list(inspect.signature(fn).parameters)[1:]
         self.params = tuple(names)
@@ -203,6 +203,8 @@ def describe(op: Op, names: list[str], result: Any = None) -> str:
     if prim is STORE:
         return f"write {names[a]}"
     args = a if len(prim.params) > 2 else (a, b)[: len(prim.params)]
+    if prim.shown is not None:
+        return str(prim.shown(*args))
     shown = [
         names[arg] if param in prim.addresses else show(arg)
         for param, arg in zip(prim.params, args, strict=True)

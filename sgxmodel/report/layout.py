@@ -11,7 +11,8 @@ BREAKS = (
     re.compile(r"(?<=,) "),
     re.compile(r" (?=[=(|])| (?!of )(?<!of )"),
     re.compile(r"(?<=[(|/,])(?=\S)"),
-    re.compile(r" |(?<=[._/-])(?=\w)"),
+    re.compile(r" "),
+    re.compile(r"(?<=[._/-])(?=\w)"),
 )
 """Where a line may end: the better places first."""
 
@@ -37,8 +38,8 @@ def wrap(text: str, indent: int = 0, hang: int = 4, width: int = WIDTH) -> list[
 
 def _cut(text: str, room: int) -> int:
     """Where to end a line of ``room`` columns: late, at a good place."""
-    patterns = BREAKS if "(" in text else BREAKS[-1:]
-    for least in (room // 2, 1):
+    patterns = BREAKS if "(" in text else BREAKS[-2:]
+    for least in (room // 3, 1):
         for pattern in patterns:
             places = [m.start() for m in pattern.finditer(text) if least <= m.start() <= room]
             if places:

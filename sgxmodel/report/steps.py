@@ -44,6 +44,8 @@ class Line:
 
 def interleaving(trace: Trace) -> list[str]:
     """The steps up to the violation."""
+    if not trace.steps:
+        return ["(no steps)"]
     tasks = list(dict.fromkeys(step.task for step in trace.steps))
     shown = _select(trace)
     if len(tasks) == 2:
@@ -110,7 +112,7 @@ def _score(step: Step, focus: set[str], shared: set[str]) -> int:
     if any(change.startswith(KERNEL_SAYS) for change in step.changes):
         return MUST
     score = 0
-    if names & focus and (step.changes or LOOKS.match(step.text) or "write " in step.text):
+    if names & focus and not LOCKS.match(step.text):
         score += 50
     if any("' returns " in c for c in step.changes):
         score += 40

@@ -63,8 +63,25 @@ def summary(target: str, entries: Sequence[Entry], note: str = "") -> str:
     if kinds:
         said += f", {plural(len(kinds), 'distinct violation')}"
     said += f" in {plural(len(entries), 'scenario')}, {plural(runs, 'run')}, {steps} steps"
+    if kinds:
+        out += ["", *_kinds(entries)]
     out += ["", *prose(said + (f"; {note}" if note else ""), 0, 2)]
     return "\n".join(out).lstrip("\n") + "\n"
+
+
+def _kinds(entries: Sequence[Entry]) -> list[str]:
+    """Each distinct violation in a line: the list to go through."""
+    by_key: dict[tuple[str, str], list[tuple[Trace, str]]] = {}
+    for entry in entries:
+        for trace, path in entry.found:
+            by_key.setdefault(trace.key, []).append((trace, path))
+    wide = max(len(ascii(invariant)) for invariant, _ in by_key)
+    out = []
+    for (invariant, function), found in sorted(by_key.items()):
+        trace, _ = smallest(found)
+        size = f"{plural(trace.preemptions, 'preemption')}, {plural(trace.length, 'step')}"
+        out += _kept(f"{ascii(invariant):<{wide}}  {ascii(function):<28}  {size}")
+    return out
 
 
 def _line(entry: Entry, wide: int) -> list[str]:
@@ -72,7 +89,7 @@ def _line(entry: Entry, wide: int) -> list[str]:
     runs = str(evidence.runs)
     if evidence.runs < evidence.planned:
         runs += f" of {evidence.planned}"
-    counts = f"{runs} runs" if evidence.runs != 1 else f"{runs} run"
+    counts = f"{runs} run{'' if runs == '1' else 's'}"
     if evidence.closed:
         counts += f", closed, {evidence.states} states"
     if entry.found:

@@ -28,7 +28,7 @@ def violation(trace: Trace, path: str, also: tuple[str, ...] = ()) -> str:
         out += [*prose(f"Expected: {INVARIANTS[trace.invariant].guarantee}.", 0, 2), ""]
     out += [*_scenario(trace, also), "", *interleaving(trace), "", "reproduce:"]
     out += command(["sgxmodel", "replay", path])
-    return "\n".join(out) + "\n"
+    return "\n".join(line.rstrip() for line in out) + "\n"
 
 
 def _scenario(trace: Trace, also: tuple[str, ...]) -> list[str]:

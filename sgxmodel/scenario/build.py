@@ -27,7 +27,6 @@ from sgxmodel.machine.layout import Layout, State
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Call, Observer, Silent, System, TaskSpec
 from sgxmodel.revisions import Revision
-from sgxmodel.revisions.list_v2.reclaim import stack
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.scenario.text import TYPES
 
@@ -147,13 +146,14 @@ class _Plan:
         self.setup_task = self.task_structs["setup"]
         cpu = self.space["cpu"]
         vars(cpu)["cpus"] = tuple(self.task_structs.values())
-        self.nodes, self.pages = [], []
+        self.nodes: list[sgx_numa_node] = []
+        self.pages: list[sgx_epc_page] = []
         for nid, count in enumerate(self.scenario.epc):
-            node = layout.new(sgx_numa_node, f"node{nid}")
-            vars(node)["nid"] = nid
-            self.nodes.append(node)
+            home = layout.new(sgx_numa_node, f"node{nid}")
+            vars(home)["nid"] = nid
+            self.nodes.append(home)
             for _ in range(count):
-                self.epc_page(node)
+                self.epc_page(home)
         vars(self.space["sgx_numa_nodes"]).update(
             nodes=tuple(self.nodes),
             mask=tuple(n for n, count in enumerate(self.scenario.epc) if count),
@@ -218,8 +218,8 @@ class _Plan:
         self.isos = {
             task: layout.new(list_head, f"iso of {task}") for task in self.task_structs.values()
         }
-        if stack.name in self.space:  # type: ignore[attr-defined]
-            vars(self.space[stack.name])["of"] = self.isos  # type: ignore[attr-defined]
+        if "stack" in self.space:
+            vars(self.space["stack"])["of"] = self.isos
 
     def failure(self, what: str) -> int:
         """The slot that counts how often a failure may still happen."""

@@ -68,7 +68,7 @@ VERBS = {
         Verb("touch", "user_touch", ("enclave", "page"), FAULT, "write to a page"),
         Verb("run", "user_run", ("enclave", "page"), FAULT,
              "stay inside and write to a page several times"),
-        Verb("accept", "user_accept", ("enclave", "page"), (*FAULT, "11"),
+        Verb("accept", "user_accept", ("enclave", "page"), (*FAULT, "NOT_TRACKED"),
              "EACCEPT; of an absent page, EAUG first"),
         Verb("modify", "ioctl_modify_type", ("enclave", "page", "type"),
              (*IOCTL, "-EAGAIN", "-EFAULT"), "change a page's type to TCS or TRIM"),

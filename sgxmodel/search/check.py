@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from random import Random
 
 from sgxmodel.invariants.checks import Checks
@@ -35,21 +35,23 @@ def check_scenario(
     deadline: float | None = None,
     progress: Progress | None = None,
     shrink: bool = True,
+    stop_at: Container[str] = (),
 ) -> ScenarioResult:
     """Run planned schedules; every finding is replayed and minimised.
 
     ``schedules`` overrides the scenario's own number; ``deadline`` is a
     ``time.monotonic()`` value after which the search ends, minimising included.
     Without hitting it the result depends on ``seed`` alone.  Without ``shrink``
-    a finding is replayed only.
+    a finding is replayed only.  The search ends early once it has found one of
+    the invariants ``stop_at``.
     """
     planned = schedules or scenario.schedules
     began = time.monotonic()
     search_until = None if deadline is None else began + SEARCH_SHARE * (deadline - began)
     world = build(revision, scenario)
-    checks = Checks(world, sequential_outcomes(world))
+    checks = Checks(world, sequential_outcomes(world, search_until))
     search = _Search(Runner(world, checks), seed, scenario.name)
-    search.go(planned, search_until, progress)
+    search.go(planned, search_until, progress, stop_at)
     counted = (dict(checks.sometimes_seen), dict(checks.results), dict(checks.leaves))
     findings = tuple(search.findings(deadline, shrink))
     evidence = Evidence(search.runs, planned, 0, search.steps)
@@ -71,7 +73,13 @@ class _Search:
         self.best: dict[Key, Outcome] = {}
         self.length = 300
 
-    def go(self, planned: int, until: float | None, progress: Progress | None) -> None:
+    def go(
+        self,
+        planned: int,
+        until: float | None,
+        progress: Progress | None,
+        stop_at: Container[str] = (),
+    ) -> None:
         for i in range(planned):
             if until is not None and time.monotonic() >= until:
                 break
@@ -82,6 +90,8 @@ class _Search:
             for key in outcome.found:
                 if key not in self.best or size(outcome, key) < size(self.best[key], key):
                     self.best[key] = outcome
+            if any(invariant in stop_at for invariant, _ in outcome.found):
+                break
             if progress is not None and not i % 32:
                 progress(i, planned)
 

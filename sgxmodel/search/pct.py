@@ -17,6 +17,8 @@ from sgxmodel.search.schedule import NEVER
 class Pct:
     """Priorities and change points; the highest enabled priority runs."""
 
+    by_priority = True
+
     def __init__(self, rng: Random, length: int = 400) -> None:
         self.rng = rng
         self.length = length

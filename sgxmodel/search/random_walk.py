@@ -15,6 +15,8 @@ class RandomWalk:
 
     SCALES = (4, 12, 40, 120)
 
+    by_priority = False
+
     def __init__(self, rng: Random) -> None:
         self.rng = rng
 

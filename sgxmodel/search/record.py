@@ -189,6 +189,8 @@ class ReplayResult:
 class Named:
     """A scheduler that follows named steps as the run goes."""
 
+    by_priority = False
+
     def __init__(self, trace: Trace, watch: Watch) -> None:
         self.watch = watch
         self.switches = {s.after: s for s in trace.switches}

@@ -119,6 +119,7 @@ class _Loop:
         self.scheduler = scheduler
         self.current = -1
         self.yielded = False
+        self.released = False
         self.switches: list[tuple[int, int]] = []
         self.choices: list[tuple[int, int]] = []
         self.preemptions = 0
@@ -137,14 +138,16 @@ class _Loop:
         system, scheduler = self.system, self.scheduler
         step, t = system.steps, self.current
         runnable = t >= 0 and system.enabled(t)
-        if step >= scheduler.next_at or not runnable or self.yielded:
+        if step >= scheduler.next_at or not runnable or self.yielded or self.released:
             t = self._decide(step, runnable)
             if t < 0:
                 return False
         op = system.pending[t]
-        self.yielded = op[0].yields  # type: ignore[index]
+        prim = op[0]  # type: ignore[index]
+        self.yielded = prim.yields
+        self.released = prim.releases and scheduler.by_priority
         choice = 0
-        if op[0].choices is not None:  # type: ignore[index]
+        if prim.choices is not None:
             alternatives = system.alternatives(t)
             if alternatives > 1:
                 choice = scheduler.choose(alternatives, step)
@@ -183,9 +186,7 @@ class _Loop:
         if not runnable or self.yielded:
             after = [t for t in enabled if t > current]
             default = after[0] if after else enabled[0]
-        wanted = default
-        if len(enabled) > 1:
-            wanted = self.scheduler.pick(enabled, current, default, step)
+        wanted = self.scheduler.pick(enabled, current, default, step)
         if wanted != default:
             self.switches.append((step, wanted))
         if wanted != current and runnable and not self.yielded and current >= 0:

@@ -25,9 +25,13 @@ class Schedule:
 
 
 class Scheduler(Protocol):
-    """An oracle with three methods, and the step at which it next wants to be asked."""
+    """An oracle with three methods, and the step at which it next wants to be asked.
+
+    One that goes ``by_priority`` is asked whenever a task may have been unblocked, too.
+    """
 
     next_at: int
+    by_priority: bool
 
     def begin(self, tasks: int) -> None: ...
 
@@ -38,6 +42,8 @@ class Scheduler(Protocol):
 
 class Replay:
     """Follow a :class:`Schedule`; a switch to a task that cannot run is left out."""
+
+    by_priority = False
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule

@@ -8,6 +8,7 @@ does is the race's doing.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -20,7 +21,8 @@ from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import result_name
 
 ORDERS = 48
-CALL_STEPS = 3_000
+ORDER_STEPS = 4_000
+REST_STEPS = 600
 
 
 class _Results(Silent):
@@ -37,13 +39,19 @@ class _Results(Silent):
         self.outcomes.setdefault(at, set()).add(result_name(value))
 
 
-def sequential_outcomes(world: World) -> Outcomes:
-    """(task, call) -> the results that some order without overlap gives."""
+def sequential_outcomes(world: World, deadline: float | None = None) -> Outcomes:
+    """(task, call) -> the results that some order without overlap gives.
+
+    A call that some order does not finish is left out: nothing can be said of it.
+    Past the ``deadline`` (time.monotonic()) nothing is said of any.
+    """
     outcomes: Outcomes = {}
     counts = [0 if spec.last or spec.daemon else len(spec.calls) for spec in world.tasks]
     unknown: set[tuple[int, int]] = set()
     for order in _spread(counts):
         for eager in (False, True):
+            if deadline is not None and time.monotonic() >= deadline:
+                return {}
             unknown |= _run(world, order, eager, outcomes)
     return {key: names for key, names in outcomes.items() if key not in unknown}
 
@@ -81,28 +89,35 @@ def _run(
     daemons = [t for t, spec in enumerate(world.tasks) if spec.daemon]
     for t in order:
         start = system.position[t]
-        for _ in range(CALL_STEPS):
-            if system.position[t] > start or system.stopped:
-                break
+        while system.position[t] == start:
+            if system.stopped or system.steps > ORDER_STEPS:
+                return _unfinished(system)
             if system.enabled(t):
                 yields = system.pending[t][0].yields  # type: ignore[index]
                 system.step(t)
                 if not yields:
                     continue
             if not _settle(system, daemons) and not system.enabled(t):
-                break
-        if system.position[t] == start:
-            return {(u, i) for u, spec in enumerate(world.tasks) for i in range(len(spec.calls))}
+                return _unfinished(system)
         if eager:
             _settle(system, daemons)
     return set()
+
+
+def _unfinished(system: System) -> set[tuple[int, int]]:
+    """The calls that did not end."""
+    return {
+        (t, i)
+        for t, spec in enumerate(system.tasks)
+        for i in range(system.position[t], len(spec.calls))
+    }
 
 
 def _settle(system: System, daemons: list[int]) -> bool:
     """Let the daemons run until they sleep.  Whether one did anything."""
     moved = False
     for t in daemons:
-        for _ in range(CALL_STEPS):
+        for _ in range(REST_STEPS):
             if system.stopped or not system.enabled(t):
                 break
             system.step(t)

@@ -20,7 +20,7 @@ from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import Progress, check_scenario
 from sgxmodel.search.record import checks_for, record
-from sgxmodel.search.verdict import Evidence, ScenarioResult, Verdict
+from sgxmodel.search.verdict import Evidence, ScenarioResult, Verdict, issue
 from sgxmodel.trace.events import Trace
 
 DEBUG = "SGXMODEL_DEBUG"
@@ -52,6 +52,8 @@ def check_one(
     plan: Plan, scenario: Scenario, deadline: float | None, progress: Progress | None = None
 ) -> Checked:
     """Search one scenario and record what was found.  A defect is an ERROR, not a crash."""
+    if deadline is not None and time.monotonic() >= deadline:
+        return unsearched(scenario, plan.schedules or scenario.schedules)
     try:
         target = revision(plan.target)
         result = check_scenario(
@@ -78,6 +80,13 @@ def check_one(
             scenario,
             f"a defect of sgxmodel: {type(error).__name__}: {error} ({DEBUG}=1 shows where)",
         )
+
+
+def unsearched(scenario: Scenario, planned: int) -> Checked:
+    """A scenario whose turn came when the budget was over."""
+    evidence = Evidence(planned=planned)
+    verdict, message = issue((), evidence, ())
+    return Checked(ScenarioResult(scenario, verdict, (), evidence, {}, {}, {}, message=message))
 
 
 def failed(scenario: Scenario, message: str) -> Checked:

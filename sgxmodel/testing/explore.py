@@ -26,8 +26,25 @@ from sgxmodel.testing.plan import Plan, Planned
 
 Key = tuple[str, str]
 ROUNDS = 24
-EXAMPLE = "smallest example: "
-"""How the note begins that says how large an example is; the pytest plugin reads it."""
+
+
+@attrs.frozen(order=True)
+class Example:
+    """How large an example is.  ``preemptions`` is -1 where rules step the tasks."""
+
+    tasks: int
+    steps: int
+    preemptions: int
+
+    def __str__(self) -> str:
+        parts = [_count(self.tasks, "task"), _count(self.steps, "step")]
+        if self.preemptions >= 0:
+            parts.append(_count(self.preemptions, "preemption"))
+        return ", ".join(parts)
+
+
+def _count(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
 @attrs.define
@@ -36,28 +53,46 @@ class Reported:
 
     keys: set[Key] = attrs.field(factory=set)
 
+    def wants(self, key: Key) -> bool:
+        """Whether an example is to raise this violation."""
+        return key not in self.keys
+
     def first_new(self, found: Iterable[tuple[Violation, int]]) -> Violation | None:
-        """The violation that came first, of those not reported yet."""
-        new = [(steps, v) for v, steps in found if v.key not in self.keys]
+        """The violation that came first, of those wanted."""
+        new = [(steps, v) for v, steps in found if self.wants(v.key)]
         return min(new, key=lambda pair: pair[0])[1] if new else None
 
     def examine(self, world: World, outcome: Outcome) -> None:
-        """Raise the first new violation of a run."""
+        """Raise the first wanted violation of a run."""
         violation = self.first_new(outcome.found.values())
         if violation is not None:
             steps = outcome.found[violation.key][1]
-            raise annotated(violation, world.scenario, steps, outcome.preemptions)
+            size = Example(len(world.scenario.tasks), steps, outcome.preemptions)
+            raise annotated(violation, world.scenario, size)
 
 
-def annotated(
-    violation: Violation, scenario: Scenario, steps: int, preemptions: int | None
-) -> Violation:
-    """The violation with notes: how large the example is, and its scenario."""
-    switched = "" if preemptions is None else f", {preemptions} preemptions"
-    size = f"{len(scenario.tasks)} tasks, {steps} steps{switched}"
-    violation.add_note(f"{EXAMPLE}{scenario.name}, {size}")
+@attrs.define
+class Wanted(Reported):
+    """One violation is looked for, all others are let pass."""
+
+    key: Key = ("", "")
+
+    def wants(self, key: Key) -> bool:
+        return key == self.key
+
+
+def annotated(violation: Violation, scenario: Scenario, size: Example) -> Violation:
+    """The violation with what the reports say of its example: how large, which scenario."""
+    vars(violation)["example"] = size
+    violation.add_note(f"example: {scenario.name}, {size}")
     violation.add_note(text.format(scenario))
     return violation
+
+
+def example_of(violation: Violation) -> Example:
+    """The size that :func:`annotated` noted."""
+    size: Example = vars(violation)["example"]
+    return size
 
 
 def explore(search: Callable[[Reported], None]) -> None:
@@ -131,6 +166,6 @@ def few_orders(scenario: Scenario) -> bool:
 
 def run_plan(runner: Runner, plan: Plan, reported: Reported) -> Outcome:
     """Run a plan up to the first violation that is new; raise that."""
-    outcome = runner.run(Planned(plan), stop=lambda key: key not in reported.keys)
+    outcome = runner.run(Planned(plan), stop=reported.wants)
     reported.examine(runner.world, outcome)
     return outcome

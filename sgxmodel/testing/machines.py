@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario
-from sgxmodel.testing.explore import Reported, annotated
+from sgxmodel.testing.explore import Example, Reported, annotated
 from sgxmodel.testing.live import LiveRun
 
 SLOTS = 3
@@ -192,7 +192,8 @@ class EpcMachine(RuleBasedStateMachine):
         if violation is not None:
             self.raised = True
             steps = self.run.checks.first_at[violation.key]
-            raise annotated(violation, self.run.as_scenario(), steps, None)
+            scenario = self.run.as_scenario()
+            raise annotated(violation, scenario, Example(len(scenario.tasks), steps, -1))
 
     def teardown(self) -> None:
         """The end of the run is part of it: everybody comes to rest, everything is closed."""

@@ -12,9 +12,10 @@ from sgxmodel.search.schedule import NEVER
 class Plan:
     """Data, and the simplest value of each part is the run without deviation.
 
-    ``order``: tasks, the most urgent first.  ``preempt``: steps at which the
-    running task falls behind all others.  ``fail``: outcomes of the choices in
-    the order in which the run meets them, success past the end.
+    ``order``: tasks that go before the others, the most urgent first.
+    ``preempt``: steps at which the running task falls behind all others.
+    ``fail``: outcomes of the choices in the order in which the run meets them,
+    success past the end.
     """
 
     order: tuple[int, ...] = ()
@@ -24,6 +25,8 @@ class Plan:
 
 class Planned:
     """Follow a :class:`Plan`.  A task that yields waits for others and falls behind them."""
+
+    by_priority = False
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan

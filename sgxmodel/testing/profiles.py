@@ -11,6 +11,8 @@ from typing import Any
 
 from hypothesis import HealthCheck, Phase, Verbosity, settings
 
+from sgxmodel.testing import PROFILE_NAMES
+
 COMMON: dict[str, Any] = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 PROFILES: dict[str, dict[str, Any]] = {
     "dev": {"max_examples": 100},
@@ -18,6 +20,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     "nightly": {"max_examples": 5_000, "print_blob": True, "database": None},
     "debug": {"max_examples": 100, "verbosity": Verbosity.verbose, "database": None},
 }
+assert tuple(PROFILES) == PROFILE_NAMES
 
 
 def register() -> None:

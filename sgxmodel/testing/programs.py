@@ -10,6 +10,7 @@ user space has no file that another task could use or close.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypeVar
 
 import attrs
@@ -19,6 +20,19 @@ from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario, TaskLine
 
 T = TypeVar("T")
 TASKS = ("T1", "T2", "T3")
+
+
+@attrs.frozen
+class Rules:
+    """What a scenario may contain.
+
+    ``quiet``: no memory error, no failure, no EAUG and no change to a TCS page,
+    so that ``list_v2`` and ``mainline`` should not differ.
+    """
+
+    quiet: bool
+    sgx2: bool
+    va_slots: int
 
 
 @attrs.define
@@ -47,132 +61,140 @@ class Enclave:
         return 1 + pages + -(-(1 + pages) // va_slots)
 
 
-class Drawing:
-    """One scenario in the making."""
+def one_of(draw: st.DrawFn, values: Sequence[T]) -> T:
+    """One of these; shrinks to the first.  Drawing an index is fast."""
+    return values[draw(st.integers(0, len(values) - 1))]
 
-    def __init__(self, draw: st.DrawFn, quiet: bool) -> None:
-        self.draw = draw
-        self.quiet = quiet
 
-    def one_of(self, *values: T) -> T:
-        """One of these; shrinks to the first."""
-        return values[self.upto(len(values) - 1)]
+# -- set-up -----------------------------------------------------------------------------------
 
-    def upto(self, most: int) -> int:
-        return self.draw(st.integers(0, most))
 
-    def scenario(self, tasks: int, calls: int) -> Scenario:
-        self.sgx2 = self.one_of(True, True, True, False)
-        self.va_slots = self.one_of(8, 2, 3)
-        names = self.one_of("A", "AB")
-        self.enclaves = [self.enclave(name) for name in names]
-        epc = self.nodes(sum(e.pages(self.va_slots) for e in self.enclaves) + self.upto(4))
-        self.epc = sum(epc)
-        low = 1 + self.upto(2)
-        self.tasks = TASKS[: self.one_of(*range(1, tasks + 1))]
-        return Scenario(
-            "drawn",
-            epc=epc,
-            scan=1 + self.upto(2),
-            low=low,
-            high=low + self.upto(2),
-            va_slots=self.va_slots,
-            pcmds=self.one_of(32, 2, 1),
-            sgx2=self.sgx2,
-            ksgxd=self.one_of(False, True),
-            enclaves=tuple((e.name, e.size) for e in self.enclaves),
-            fail=() if self.quiet else self.failures(),
-            setup=tuple(call for e in self.enclaves for call in e.setup),
-            tasks=tuple(
-                TaskLine(name, self.program(i, calls), self.upto(len(epc) - 1))
-                for i, name in enumerate(self.tasks)
-            ),
-        )
+@st.composite
+def enclaves(draw: st.DrawFn, name: str, rules: Rules) -> Enclave:
+    """An enclave that runs, is being built, is open, or is not there yet."""
+    stage = one_of(draw, ("ready", "ready", "created", "open", "new"))
+    encl = Enclave(name, one_of(draw, (2, 4, 1)), stage)
+    if stage != "new":
+        encl.do("open")
+    if stage in ("created", "ready"):
+        encl.do("create")
+        encl.added = draw(st.integers(0, encl.size))
+        for page in range(encl.added):
+            encl.do("add", page, one_of(draw, ("reg", "reg", "reg", "tcs")))
+    if stage == "ready":
+        encl.do("init")
+        _later(draw, encl, rules)
+    return encl
 
-    def nodes(self, pages: int) -> tuple[int, ...]:
-        """So many pages on one node, on two, or on two of three."""
-        pages = max(1, pages)
-        split = self.one_of(0, 1, 2)
-        half = self.upto(pages) if split else 0
-        return ((pages,), (half, pages - half), (half, pages - half, 0))[split]
 
-    def failures(self) -> tuple[tuple[str, int], ...]:
-        which = self.draw(st.lists(st.sampled_from(list(FAILURES)), max_size=2, unique=True))
-        return tuple((what, 1 + self.upto(1)) for what in which)
+def _later(draw: st.DrawFn, encl: Enclave, rules: Rules) -> None:
+    """What a running enclave has been through: pages evicted, trimmed, grown."""
+    regular = [int(c.args[1]) for c in encl.setup if c.verb == "add" and c.args[2] == "reg"]
+    encl.setup += [CallSpec("reclaim")] * draw(st.integers(0, 2))
+    if regular and draw(st.booleans()):
+        encl.do("touch", one_of(draw, regular))
+    if not rules.sgx2:
+        return
+    if regular and draw(st.booleans()):
+        page = one_of(draw, regular)
+        encl.do("modify", page, "trim")
+        if one_of(draw, (True, False)):
+            encl.do("accept", page)
+    if not rules.quiet:
+        encl.grown = draw(st.integers(0, encl.size - encl.added))
+        for page in range(encl.added, encl.added + encl.grown):
+            encl.do("accept", page)
 
-    # -- set-up ---------------------------------------------------------------------------
 
-    def enclave(self, name: str) -> Enclave:
-        stages = ("ready", "ready", "created", "open", "new")
-        encl = Enclave(name, self.one_of(2, 4, 1), self.one_of(*stages))
-        if encl.stage != "new":
-            encl.do("open")
-        if encl.stage in ("created", "ready"):
-            encl.do("create")
-            encl.added = self.upto(encl.size)
-            for page in range(encl.added):
-                encl.do("add", page, self.one_of("reg", "reg", "reg", "tcs"))
-        if encl.stage == "ready":
-            encl.do("init")
-            self.later(encl)
-        return encl
+@st.composite
+def nodes(draw: st.DrawFn, pages: int) -> tuple[int, ...]:
+    """At least so many pages on one node, on two, or on two of three."""
+    pages = max(1, pages + draw(st.integers(0, 4)))
+    split = draw(st.integers(0, 2))
+    half = draw(st.integers(0, pages)) if split else 0
+    return ((pages,), (half, pages - half), (half, pages - half, 0))[split]
 
-    def later(self, encl: Enclave) -> None:
-        """What a running enclave has been through: pages evicted, trimmed, grown."""
-        for _ in range(self.upto(2)):
-            encl.setup.append(CallSpec("reclaim"))
-        regular = [int(c.args[1]) for c in encl.setup if c.verb == "add" and c.args[2] == "reg"]
-        if regular and self.one_of(False, True):
-            encl.do("touch", self.one_of(*regular))
-        if not self.sgx2:
-            return
-        if regular and self.one_of(False, True):
-            page = self.one_of(*regular)
-            encl.do("modify", page, "trim")
-            if self.one_of(True, False):
-                encl.do("accept", page)
-        if not self.quiet:
-            encl.grown = self.upto(encl.size - encl.added)
-            for page in range(encl.added, encl.added + encl.grown):
-                encl.do("accept", page)
 
-    # -- tasks ----------------------------------------------------------------------------
+@st.composite
+def failures(draw: st.DrawFn) -> tuple[tuple[str, int], ...]:
+    """Up to two failures, each once or twice."""
+    which = draw(st.lists(st.sampled_from(list(FAILURES)), max_size=2, unique=True))
+    return tuple((what, draw(st.integers(1, 2))) for what in which)
 
-    def program(self, task: int, calls: int) -> tuple[CallSpec, ...]:
-        """The calls of a task.  The first task opens what is not open."""
-        mine = [e for e in self.enclaves if e.stage != "new" or not task]
+
+# -- tasks ------------------------------------------------------------------------------------
+
+
+def usual(encl: Enclave, rules: Rules) -> list[CallSpec]:
+    """What a loader does at this stage, or the threads of the running enclave."""
+    if encl.stage != "ready":
+        add = [encl.call("add", page, "reg") for page in range(encl.added, encl.size)]
+        return [encl.call("create"), *add, encl.call("init")]
+    added = range(encl.added)
+    out = [encl.call("touch", page) for page in (*added, *added)]
+    out += [encl.call("modify", page, "trim") for page in added]
+    if not rules.quiet:
+        out += [encl.call("accept", page) for page in range(encl.size)]
+        out += [encl.call("modify", page, "tcs") for page in added]
+        out += [encl.call("remove", page) for page in added]
+    return out
+
+
+def unusual(encl: Enclave, rules: Rules) -> list[CallSpec]:
+    """The end of an enclave, memory errors, and calls that come at the wrong time."""
+    out = [encl.call("close"), encl.call("munmap")]
+    if rules.quiet:
+        return [*out, *(encl.call("accept", page) for page in range(encl.added))]
+    for page in range(encl.size):
+        out += [encl.call(verb, page) for verb in ("poison-at", "touch", "accept", "remove")]
+        out += [encl.call("modify", page, "tcs"), encl.call("add", page, "tcs")]
+    return [*out, encl.call("create"), encl.call("init")]
+
+
+def menu(mine: list[Enclave], names: Sequence[str], epc: int, rules: Rules) -> list[CallSpec]:
+    """The calls that a task draws from; what is usual is there three times."""
+    out = [CallSpec("reclaim")] * 4
+    for encl in mine:
+        out += usual(encl, rules) * 3 + unusual(encl, rules)
+    out.append(CallSpec("direct"))
+    if not rules.quiet:
+        out += [CallSpec("poison", (str(n),)) for n in range(epc)]
+        out += [CallSpec("signal", (name,)) for name in names]
+    return out
+
+
+def calls(menu: list[CallSpec], most: int) -> st.SearchStrategy[list[CallSpec]]:
+    """One to ``most`` calls."""
+    one = st.integers(0, len(menu) - 1).map(menu.__getitem__)
+    return st.lists(one, min_size=1, max_size=most)
+
+
+@st.composite
+def scenarios(draw: st.DrawFn, tasks: int = 3, most: int = 3, quiet: bool = False) -> Scenario:
+    """Programs of one to ``tasks`` tasks with one to ``most`` calls each; see :class:`Rules`."""
+    names = TASKS[: draw(st.integers(1, tasks))]
+    rules = Rules(quiet, not one_of(draw, (0, 0, 0, 1)), one_of(draw, (8, 2, 3)))
+    made = [draw(enclaves(name, rules)) for name in "AB"[: draw(st.integers(1, 2))]]
+    epc = draw(nodes(sum(e.pages(rules.va_slots) for e in made)))
+    lines = []
+    for name in names:
+        mine = [e for e in made if e.stage != "new" or name == names[0]]
         opened = [e.call("open") for e in mine if e.stage == "new"]
-        menu = [CallSpec("reclaim")] * 4
-        for encl in mine:
-            menu += self.usual(encl) * 3
-            menu += self.unusual(encl)
-        menu.append(CallSpec("direct"))
-        if not self.quiet:
-            menu += [CallSpec("poison", (str(n),)) for n in range(self.epc)]
-            menu += [CallSpec("signal", (name,)) for name in self.tasks]
-        return (*opened, *(self.one_of(*menu) for _ in range(1 + self.upto(calls - 1))))
-
-    def usual(self, encl: Enclave) -> list[CallSpec]:
-        """What a loader does at this stage, or the threads of the running enclave."""
-        if encl.stage != "ready":
-            add = [encl.call("add", page, "reg") for page in range(encl.added, encl.size)]
-            return [encl.call("create"), *add, encl.call("init")]
-        added = range(encl.added)
-        out = [encl.call("touch", page) for page in (*added, *added)]
-        out += [encl.call("modify", page, "trim") for page in added]
-        if not self.quiet:
-            out += [encl.call("accept", page) for page in range(encl.size)]
-            out += [encl.call("modify", page, "tcs") for page in added]
-            out += [encl.call("remove", page) for page in added]
-        return out
-
-    def unusual(self, encl: Enclave) -> list[CallSpec]:
-        """The end of an enclave, memory errors, and calls that come at the wrong time."""
-        out = [encl.call("close"), encl.call("munmap")]
-        if self.quiet:
-            return [*out, *(encl.call("accept", page) for page in range(encl.added))]
-        for page in range(encl.size):
-            verbs = ("poison-at", "touch", "accept", "remove")
-            out += [encl.call(verb, page) for verb in verbs]
-            out += [encl.call("modify", page, "tcs"), encl.call("add", page, "tcs")]
-        return [*out, encl.call("create"), encl.call("init")]
+        program = draw(calls(menu(mine, names, sum(epc), rules), most))
+        lines.append(TaskLine(name, (*opened, *program), draw(st.integers(0, len(epc) - 1))))
+    low = draw(st.integers(1, 3))
+    return Scenario(
+        "drawn",
+        epc=epc,
+        scan=draw(st.integers(1, 3)),
+        low=low,
+        high=low + draw(st.integers(0, 2)),
+        va_slots=rules.va_slots,
+        pcmds=one_of(draw, (32, 2, 1)),
+        sgx2=rules.sgx2,
+        ksgxd=draw(st.booleans()),
+        enclaves=tuple((e.name, e.size) for e in made),
+        fail=() if quiet else draw(failures()),
+        setup=tuple(call for e in made for call in e.setup),
+        tasks=tuple(lines),
+    )

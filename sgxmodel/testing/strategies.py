@@ -5,22 +5,29 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from sgxmodel.scenario import text
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.testing.plan import Plan
-from sgxmodel.testing.programs import Drawing
+from sgxmodel.testing.programs import scenarios
+
+__all__ = ["named_scenarios", "plans", "scenarios", "texts"]
 
 LONGEST = 500
 """The last step at which a plan may preempt: most runs are shorter."""
 POINTS = 4
 FAILURES = 6
+TASKS = 4
 
 
-def plans(tasks: int) -> st.SearchStrategy[Plan]:
-    """Whole schedules of so many tasks; the simplest one never preempts and lets nothing fail."""
+def plans() -> st.SearchStrategy[Plan]:
+    """Whole schedules; the simplest one never preempts and lets nothing fail.
+
+    They do not depend on the scenario, so that each shrinks without the other.
+    """
     return st.builds(
         Plan,
-        order=st.permutations(range(tasks)).map(tuple),
+        order=st.lists(st.integers(0, TASKS - 1), max_size=TASKS - 1, unique=True).map(tuple),
         preempt=st.lists(st.integers(1, LONGEST), max_size=POINTS, unique=True).map(_sorted),
         fail=st.lists(st.booleans(), max_size=FAILURES).map(tuple),
     )
@@ -39,11 +46,6 @@ def named_scenarios() -> st.SearchStrategy[str]:
     return st.sampled_from([s.name for s in sorted(SCENARIOS.values(), key=_size)])
 
 
-@st.composite
-def scenarios(draw: st.DrawFn, tasks: int = 3, calls: int = 3, quiet: bool = False) -> Scenario:
-    """Small programs of one to ``tasks`` tasks; every set-up succeeds on every revision.
-
-    ``quiet``: no memory error, no failure, no EAUG and no change of type, so that
-    ``list_v2`` and ``mainline`` should not differ.
-    """
-    return Drawing(draw, quiet).scenario(tasks, calls)
+def texts(drawn: st.SearchStrategy[Scenario]) -> st.SearchStrategy[str]:
+    """Scenarios as text: a failing test case prints it, and it can be kept as a file."""
+    return drawn.map(text.format)

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Reports: plain ASCII in 72 columns, whatever the trace holds."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import string
+
+import attrs
+from hypothesis import given
+from hypothesis import strategies as st
+
+from properties.some_traces import WORDS, recorded, traces
+from sgxmodel.report import json as report_json
+from sgxmodel.report.layout import command, prose, wrap
+from sgxmodel.report.steps import LINES_MAX, interleaving
+from sgxmodel.report.summary import Entry, coverage, summary, violations
+from sgxmodel.report.text import title, violation
+from sgxmodel.revisions import revision
+from sgxmodel.scenario import coverage as scenario_coverage
+from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.search.verdict import Evidence, ScenarioResult, Verdict
+from sgxmodel.trace.events import Step, Trace
+
+PLAIN = st.text(string.ascii_lowercase + "/._-", min_size=1, max_size=200)
+
+RUNS = st.tuples(st.sampled_from(["T1", "T2", "T3"]), st.integers(1, 9)).map(
+    lambda r: [r[0]] * r[1]
+)
+
+
+def is_mail(text: str) -> bool:
+    return all(
+        len(line) <= 72 and line.isascii() and line.isprintable() and line == line.rstrip()
+        for line in text.split("\n")
+    )
+
+
+def steps_of(*tasks: str) -> tuple[Step, ...]:
+    return tuple(
+        Step(i, task, f"call {task}", f"fn_{task}", "f.py", 1, f"op_{task}({i})")
+        for i, task in enumerate(tasks, 1)
+    )
+
+
+def trace_of(*tasks: str) -> Trace:
+    return attrs.evolve(EMPTY, steps=steps_of(*tasks))
+
+
+EMPTY = Trace("list_v2", "s", "scenario s\n", "1-one-list", "f", "t", "m", 0, (), (), ())
+
+
+# -- layout -----------------------------------------------------------------------------------
+
+
+@given(traces(), PLAIN)
+def test_any_violation_is_fit_for_mail(trace: Trace, path: str) -> None:
+    assert is_mail(violation(trace, path))
+
+
+@given(traces(st.sampled_from(["T1", "T2"])), PLAIN)
+def test_so_is_one_of_two_tasks(trace: Trace, path: str) -> None:
+    assert is_mail(violation(trace, path, ("a", "b" * 80)))
+
+
+@given(st.text())
+def test_wrapping_loses_nothing_but_blanks(text: str) -> None:
+    plain = "".join(c for c in text if c.isascii() and c.isprintable())
+    for lines in (wrap(plain, 4), prose(plain, 2, 4)):
+        assert "".join("".join(lines).split()) == "".join(plain.split())
+
+
+def test_flags_and_calls_are_broken_between_words() -> None:
+    assert wrap("write epc2.flags: -TRACKED -ENCLAVE", 1, 2, 30)[1] == "   -ENCLAVE"
+    assert wrap("list_move(epc5.list, node0.sgx_poison_page_list)", 1, 2, 35) == [
+        " list_move(epc5.list,",
+        "   node0.sgx_poison_page_list)",
+    ]
+
+
+@given(st.text(string.printable[:95], min_size=1) | PLAIN)
+def test_the_command_can_be_pasted_into_a_shell(path: str) -> None:
+    text = "\n".join(command(["sgxmodel", "replay", path])).replace("\\\n", "")
+    assert shlex.split(text) == ["sgxmodel", "replay", path]
+
+
+def test_the_title_says_kind_detail_and_function_once() -> None:
+    trace = attrs.evolve(EMPTY, title="epc2 is lost:", function="f")
+    assert title(trace) == "1-one-list: epc2 is lost in f"
+    assert title(attrs.evolve(trace, title="race in g / f")) == "1-one-list: race in g / f"
+
+
+# -- interleaving -----------------------------------------------------------------------------
+
+
+def test_two_tasks_stand_side_by_side() -> None:
+    lines = interleaving(trace_of("T1", "T2", "T1"))
+    assert lines[0] == f"{'T1: call T1':<37}T2: call T2"
+    assert lines[2:] == [
+        "fn_T1()",
+        " op_T1(1)",
+        f"{'':37}fn_T2()",
+        f"{'':37} op_T2(2)",
+        "fn_T1()",
+        " op_T1(3)",
+    ]
+
+
+def test_three_tasks_are_prefixed_lines() -> None:
+    lines = interleaving(trace_of("T1", "T2", "ksgxd"))
+    assert lines[:2] == ["T1:    fn_T1()", "T1:     op_T1(1)"]
+    assert lines[-1] == "ksgxd:  op_ksgxd(3)"
+
+
+@given(st.lists(st.sampled_from(["T1", "T2"]).map(lambda t: [t] * 3) | RUNS, max_size=30))
+def test_every_step_is_shown_or_counted(runs: list[list[str]]) -> None:
+    tasks = ["T1", *(task for some in runs for task in some)]
+    lines = interleaving(trace_of(*tasks))
+    text = "\n".join(lines)
+    if "what came before" in text:
+        return
+    hidden = sum(map(int, re.findall(r"\.\.\. (\d+) step", text)))
+    assert hidden + len(re.findall(r"op_T\d\(", text)) == len(tasks)
+
+
+def test_a_long_run_is_cut_to_what_tells() -> None:
+    trace = recorded("list_v2", "eaug-eaug", "16-benign-race")
+    text = violation(trace, "x.trace")
+    assert len(interleaving(trace)) < LINES_MAX * 2
+    assert "xa_load(encl.page_array, 1) = NULL" in text
+    assert re.search(r"xa_insert\(encl.page_array, 1,\n\s*encl_page1\) = 0", text)
+    assert "= -EBUSY" in text
+    assert "'accept A 1' returns SIGBUS" in text
+    assert re.search(r"\.\.\. \d+ steps", text)
+
+
+def test_changes_stand_with_their_step() -> None:
+    text = violation(recorded("list_v2", "init-reclaim", "1-one-list"), "x.trace")
+    assert " write epc2.flags: +IN_PROGRESS\n" in text
+    assert "   epc2: iso of R -> free_page_list and iso of R\n" in text
+
+
+# -- the whole check --------------------------------------------------------------------------
+
+
+def result_of(name: str, verdict: Verdict, message: str = "") -> ScenarioResult:
+    scenario = attrs.evolve(SCENARIOS["numa"], name=name)
+    evidence = Evidence(runs=3, planned=5, transitions=70)
+    seen = {"a scan was full": 2}
+    return ScenarioResult(scenario, verdict, (), evidence, seen, {}, {}, message=message)
+
+
+@given(WORDS, WORDS)
+def test_the_summary_is_fit_for_mail(name: str, message: str) -> None:
+    entry = Entry(result_of(name, Verdict.INCONCLUSIVE, message))
+    assert is_mail(summary("list_v2", [entry], "interrupted"))
+
+
+def test_the_worst_verdict_counts() -> None:
+    entries = [Entry(result_of("a", Verdict.PASSED)), Entry(result_of("b", Verdict.INCONCLUSIVE))]
+    text = summary("list_v2", entries)
+    assert "b  INCONCLUSIVE  3 of 5 runs\n" in text
+    assert "list_v2: INCONCLUSIVE in 2 scenarios, 6 runs, 140 steps" in text
+
+
+def test_each_kind_of_violation_is_told_once_by_its_smallest_trace() -> None:
+    big, small = trace_of("T1", "T1"), attrs.evolve(trace_of("T1"), scenario="other")
+    entries = [
+        Entry(result_of("s", Verdict.VIOLATED), ((big, "big.trace"),)),
+        Entry(result_of("other", Verdict.VIOLATED), ((small, "small.trace"),)),
+    ]
+    [text] = violations(entries)
+    assert "sgxmodel replay small.trace" in text
+    assert "Also seen in s." in text
+
+
+def test_what_was_never_seen_is_listed_with_its_reason() -> None:
+    rows = scenario_coverage.coverage(
+        revision("list_fixed"), SCENARIOS.values(), {("touch", "0"): 7}, {("EWB", 0): 2}, {}
+    )
+    text = coverage(rows)
+    never = text.partition("Never seen:")[2]
+    assert "touch: SIGBUS" in never
+    assert "  a scan was full\n" in never
+    assert f"{scenario_coverage.IPI_DONE}."[:40] in text
+    assert is_mail(coverage(rows, everything=True))
+    assert "touch: 0 7," in coverage(rows, everything=True)
+
+
+def test_reasons_are_for_what_exists() -> None:
+    rows = scenario_coverage.coverage(revision("list_fixed"), SCENARIOS.values(), {}, {}, {})
+    assert set(scenario_coverage.UNREACHED) <= {(row.name, row.outcome) for row in rows}
+
+
+def test_the_json_object() -> None:
+    entry = Entry(result_of("s", Verdict.VIOLATED), ((trace_of("T1", "T2"), "x.trace"),))
+    [scenario] = (got := json.loads(report_json.document("list_v2", [entry])))["scenarios"]
+    assert set(got) == {"target", "verdict", "scenarios"}
+    assert (got["target"], got["verdict"]) == ("list_v2", "VIOLATED")
+    assert set(scenario) == {"name", "verdict", "violations", "evidence", "sometimes"}
+    assert scenario["evidence"] == {"runs": 3, "states": 0, "transitions": 70, "closed": False}
+    assert scenario["sometimes"]["a scan was full"] == 2
+    assert set(SCENARIOS["numa"].promises) <= set(scenario["sometimes"])
+    assert scenario["violations"] == [
+        {
+            "invariant": "1-one-list",
+            "function": "f",
+            "title": "t",
+            "steps": 2,
+            "preemptions": 0,
+            "trace": "x.trace",
+        }
+    ]
+
+
+def test_an_error_has_a_message() -> None:
+    entry = Entry(result_of("s", Verdict.ERROR, "broken"))
+    assert json.loads(report_json.document("list_v2", [entry]))["message"] == "s: broken"
