@@ -36,9 +36,9 @@ RUN_KINDS = {
 """What a sampled run calls the engine's own findings."""
 
 
-def machine_of(world: World) -> ProgramMachine:
+def machine_of(world: World, deadline: float | None = None) -> ProgramMachine:
     """A world as a machine for the explorer, with all its checkers."""
-    watch = EveryState(world, sequential_outcomes(world))
+    watch = EveryState(world, sequential_outcomes(world, deadline))
     return ProgramMachine(world.image, world.tasks, world.first.copy(), watch)
 
 
@@ -63,7 +63,7 @@ def explore_scenario(
     with ``reduction`` off only.
     """
     world = build(revision, scenario)
-    machine = machine_of(world)
+    machine = machine_of(world, deadline)
     budget = Budget(deadline, memory_mb, states)
     explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress)
     result = explorer.run()
@@ -133,6 +133,8 @@ def _verdict(
 
 class Follow:
     """A scheduler that takes the moves of a path one by one."""
+
+    by_priority = False
 
     def __init__(self, found: Found) -> None:
         self.moves = found.path
