@@ -153,8 +153,19 @@ class Follow:
         return self.moves[step].choice if step < len(self.moves) else 0
 
 
-def replayed(world: World, found: Found) -> Iterable[Finding]:
-    """The finding as the runner of sampled schedules sees it, if it does."""
+def replayed(world: World, found: Found) -> list[Finding]:
+    """The finding as the runner of sampled schedules sees it, if it does.
+
+    A race is shown in the order in which the second access does not fault.
+    """
+    seen = list(_replayed(world, found))
+    if not seen and found.problem.kind == "race":
+        swapped = (*found.path[:-2], found.path[-1], found.path[-2])
+        seen = list(_replayed(world, attrs.evolve(found, path=swapped)))
+    return seen
+
+
+def _replayed(world: World, found: Found) -> Iterable[Finding]:
     runner = Runner(world, Checks(world, sequential_outcomes(world)))
     kind = found.problem.kind
     wanted = RUN_KINDS.get(kind, (kind,))
