@@ -9,8 +9,9 @@ from sgxmodel.hardware.names import SECRET, Names
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.build import build
 from sgxmodel.scenario.catalogue import SCENARIOS
-from sgxmodel.search.exhaustive import explore_scenario, machine_of
+from sgxmodel.search.exhaustive import explore_scenario, machine_of, replayed
 from sgxmodel.search.explore.explorer import Explorer
+from sgxmodel.search.explore.races import Races
 from sgxmodel.search.verdict import ScenarioResult, Verdict
 
 CLOSED = ("x-eaug-eaug", "x-fault-reclaim", "x-poison-reclaim")
@@ -69,3 +70,14 @@ def test_code_is_watched_for_every_renamed_number() -> None:
     names = Names(build(revision("list_fixed"), SCENARIOS["x-fault-reclaim"]).layout)
     hidden = {kind for slot, kind in enumerate(names.kinds) if names.hides(slot)}
     assert hidden == SECRET
+
+
+def test_a_race_of_mainline_is_found_and_replayed() -> None:
+    world = build(revision("mainline"), SCENARIOS["x-poison-reclaim"])
+    machine = machine_of(world)
+    explorer = Explorer(machine, reduction=False, keep_going=True)
+    explorer.run()
+    race = Races(explorer, machine).find()
+    assert race is not None
+    (finding,) = replayed(world, race)
+    assert finding.violation.key == ("18-data-race", "sgx_reclaim_pages")
