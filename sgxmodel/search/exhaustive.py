@@ -173,3 +173,35 @@ def _replayed(world: World, found: Found) -> Iterable[Finding]:
     for key, (violation, steps) in outcome.found.items():
         if key[0] in wanted:
             yield Finding(violation, world.scenario, outcome.schedule, steps, outcome.preemptions)
+
+
+FULL_STATES = 500_000
+"""Up to here the search goes without reductions, as data races and fair cycles need."""
+NOT_LOOKED_FOR = (
+    "closed with reductions, where data races and fair cycles are not looked for; "
+    "every other invariant holds"
+)
+
+
+def cover(
+    revision: Revision,
+    scenario: Scenario,
+    *,
+    deadline: float | None = None,
+    memory_mb: float | None = None,
+) -> ScenarioResult:
+    """Search without reductions; where that does not close, with them, and say what is left."""
+    full = explore_scenario(
+        revision,
+        scenario,
+        reduction=False,
+        deadline=deadline,
+        memory_mb=memory_mb,
+        states=FULL_STATES,
+    )
+    if full.verdict is not Verdict.INCONCLUSIVE or full.evidence.closed:
+        return full
+    reduced = explore_scenario(revision, scenario, deadline=deadline, memory_mb=memory_mb)
+    if reduced.verdict is not Verdict.HOLDS:
+        return reduced
+    return attrs.evolve(reduced, verdict=Verdict.INCONCLUSIVE, message=NOT_LOOKED_FOR)

@@ -133,7 +133,7 @@ def usual(encl: Enclave, rules: Rules) -> list[CallSpec]:
         add = [encl.call("add", page, "reg") for page in range(encl.added, encl.size)]
         return [encl.call("create"), *add, encl.call("init")]
     added = range(encl.added)
-    out = [encl.call("touch", page) for page in (*added, *added)]
+    out = [encl.call(verb, page) for verb in ("touch", "run") for page in added]
     out += [encl.call("modify", page, "trim") for page in added]
     if not rules.quiet:
         out += [encl.call("accept", page) for page in range(encl.size)]
