@@ -260,3 +260,9 @@ def test_one_failed_scenario_leaves_the_others() -> None:
     assert result.exit_code == 1
     assert "s             ERROR" in result.stdout
     assert "in the set-up" in result.stdout
+
+
+def test_a_closed_space_holds() -> None:
+    result = CliRunner().invoke(cli.main, ["check", "list_fixed", "-s", "x-eaug-eaug", "--exhaustive"])
+    assert result.exit_code == 0
+    assert "HOLDS" in result.output

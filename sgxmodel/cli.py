@@ -147,6 +147,11 @@ def _cores() -> int:
     metavar="N",
     help="Scenarios at a time.  [default: one for each core]",
 )
+@click.option(
+    "--exhaustive",
+    is_flag=True,
+    help="Cover every interleaving (small scenarios); ends in HOLDS if it closes.",
+)
 @click.option("--coverage", "counts", is_flag=True, help="Count all that was seen.")
 @_guarded
 def check(
@@ -158,6 +163,7 @@ def check(
     traces: Path,
     json_file: str | None,
     jobs: int,
+    exhaustive: bool,
     counts: bool,
 ) -> int:
     """Run scenarios on TARGET and report which invariants they violate."""
@@ -172,7 +178,7 @@ def check(
         if json_file == "-":
             click.echo(json.document(target, (), str(error), Verdict.ERROR), nl=False)
         raise
-    plan = Plan(target, scenarios, schedules, seed, deadline, jobs)
+    plan = Plan(target, scenarios, schedules, seed, deadline, jobs, exhaustive)
     checked, interrupted = _run(plan)
     entries, problems = files.save(traces, ((c.result, c.traces) for c in checked))
     note = "interrupted" if interrupted else ""

@@ -59,10 +59,12 @@ def _positive(text: str) -> int:
 
 
 def target_name(config: pytest.Config) -> str:
+    """The revision under test, by name."""
     return str(config.getoption("sgx_target") or TARGET)
 
 
 def seed(config: pytest.Config) -> int:
+    """The run's seed; a shard adds its number."""
     return int(config.getoption("sgx_seed") or 0)
 
 
@@ -89,6 +91,7 @@ def activate(config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Register markers and the section; a target that does not exist ends the run here."""
     for line in MARKERS:
         config.addinivalue_line("markers", line)
     config.pluginmanager.register(Findings(target_name(config)), "sgxmodel-findings")
@@ -114,6 +117,7 @@ def _active(config: pytest.Config) -> bool:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What this run is, in the header of the output."""
     if not _active(config):
         return []
     return [
@@ -157,6 +161,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note the violations that a test raised in its report."""
     report = yield
     if call.excinfo is not None:
         for violation in _violations(call.excinfo.value):

@@ -152,7 +152,8 @@ def _read_once(S: State, field: int) -> Any:
 
 
 READ_ONCE = cast(
-    Callable[[R], R], Primitive(_read_once, name="READ_ONCE", access="marked", acquires=True, addresses=("field",))
+    Callable[[R], R],
+    Primitive(_read_once, name="READ_ONCE", access="marked", acquires=True, addresses=("field",)),
 )
 """A marked read: the compiler may not tear it, KCSAN does not report it alone."""
 
@@ -163,7 +164,13 @@ def _rcu_assign_pointer(S: State, field: int, value: Any) -> None:
 
 rcu_assign_pointer = cast(
     Callable[[Any, Any], None],
-    Primitive(_rcu_assign_pointer, name="rcu_assign_pointer", access="marked", releases=True, addresses=("field",)),
+    Primitive(
+        _rcu_assign_pointer,
+        name="rcu_assign_pointer",
+        access="marked",
+        releases=True,
+        addresses=("field",),
+    ),
 )
 """Publish a pointer: what was written before is seen by who reads it."""
 

@@ -19,11 +19,14 @@ from sgxmodel.revisions import revision
 from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import Progress, check_scenario
+from sgxmodel.search.exhaustive import cover
 from sgxmodel.search.record import checks_for, record
 from sgxmodel.search.verdict import Evidence, ScenarioResult, Verdict, issue
 from sgxmodel.trace.events import Trace
 
 DEBUG = "SGXMODEL_DEBUG"
+MEMORY_MB = 4_000
+"""Of one process that covers every interleaving; past it the search is INCONCLUSIVE."""
 RESERVE = 0.05
 """Part of a scenario's time that is kept for writing its traces down."""
 
@@ -46,6 +49,7 @@ class Plan:
     seed: int = 0
     deadline: float | None = None
     jobs: int = 1
+    exhaustive: bool = False
 
 
 def check_one(
@@ -56,14 +60,17 @@ def check_one(
         return unsearched(scenario, plan.schedules or scenario.schedules)
     try:
         target = revision(plan.target)
-        result = check_scenario(
-            target,
-            scenario,
-            schedules=plan.schedules,
-            seed=plan.seed,
-            deadline=deadline,
-            progress=progress,
-        )
+        if plan.exhaustive:
+            result = cover(target, scenario, deadline=deadline, memory_mb=MEMORY_MB)
+        else:
+            result = check_scenario(
+                target,
+                scenario,
+                schedules=plan.schedules,
+                seed=plan.seed,
+                deadline=deadline,
+                progress=progress,
+            )
         traces = []
         if result.findings:
             world = build(target, scenario)

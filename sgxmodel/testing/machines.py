@@ -16,7 +16,7 @@ from sgxmodel.testing.live import LiveRun
 SLOTS = 3
 ENCLAVES = (("A", 4), ("B", 2))
 EPC = 12
-ONE_PAGE = ("touch", "touch", "accept", "poison-at")
+ONE_PAGE = ("touch", "run", "accept", "poison-at")
 
 slots = st.integers(0, SLOTS - 1)
 names = st.sampled_from([name for name, _ in ENCLAVES])

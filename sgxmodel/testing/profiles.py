@@ -41,6 +41,7 @@ def searching(share: float = 1.0, **changes: Any) -> settings:
     What it finds depends on the seed alone.  No explain phase: it traces
     every line of the model, and a violation says by itself why it is one.
     """
-    examples = max(1, int(settings.default.max_examples * share))
-    phases = set(settings.default.phases) - {Phase.explain, Phase.reuse}
+    current = settings.default or settings()
+    examples = max(1, int(current.max_examples * share))
+    phases = set(current.phases) - {Phase.explain, Phase.reuse}
     return settings(max_examples=examples, phases=phases, database=None, **changes)

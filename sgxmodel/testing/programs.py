@@ -46,6 +46,8 @@ class Enclave:
     grown: int = 0
     """Pages added at run time."""
     setup: list[CallSpec] = attrs.field(factory=list)
+    growth: list[CallSpec] = attrs.field(factory=list)
+    """The end of the set-up: after the set-up of all enclaves."""
 
     def do(self, verb: str, *args: object) -> None:
         self.setup.append(self.call(verb, *args))
@@ -91,19 +93,19 @@ def _later(draw: st.DrawFn, encl: Enclave, rules: Rules) -> None:
     """What a running enclave has been through: pages evicted, trimmed, grown."""
     regular = [int(c.args[1]) for c in encl.setup if c.verb == "add" and c.args[2] == "reg"]
     encl.setup += [CallSpec("reclaim")] * draw(st.integers(0, 2))
-    if regular and draw(st.booleans()):
+    if bool(regular) and draw(st.booleans()):
         encl.do("touch", one_of(draw, regular))
     if not rules.sgx2:
         return
-    if regular and draw(st.booleans()):
+    if bool(regular) and draw(st.booleans()):
         page = one_of(draw, regular)
         encl.do("modify", page, "trim")
         if one_of(draw, (True, False)):
             encl.do("accept", page)
     if not rules.quiet:
         encl.grown = draw(st.integers(0, encl.size - encl.added))
-        for page in range(encl.added, encl.added + encl.grown):
-            encl.do("accept", page)
+        grown = range(encl.added, encl.added + encl.grown)
+        encl.growth += [encl.call("accept", page) for page in grown]
 
 
 @st.composite
@@ -131,7 +133,7 @@ def usual(encl: Enclave, rules: Rules) -> list[CallSpec]:
         add = [encl.call("add", page, "reg") for page in range(encl.added, encl.size)]
         return [encl.call("create"), *add, encl.call("init")]
     added = range(encl.added)
-    out = [encl.call("touch", page) for page in (*added, *added)]
+    out = [encl.call(verb, page) for verb in ("touch", "run") for page in added]
     out += [encl.call("modify", page, "trim") for page in added]
     if not rules.quiet:
         out += [encl.call("accept", page) for page in range(encl.size)]
@@ -195,6 +197,6 @@ def scenarios(draw: st.DrawFn, tasks: int = 3, most: int = 3, quiet: bool = Fals
         ksgxd=draw(st.booleans()),
         enclaves=tuple((e.name, e.size) for e in made),
         fail=() if quiet else draw(failures()),
-        setup=tuple(call for e in made for call in e.setup),
+        setup=tuple(c for e in made for c in e.setup) + tuple(c for e in made for c in e.growth),
         tasks=tuple(lines),
     )

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The explorer on systems small enough to check by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from properties.explore_toys import LOCKS, Toy, toy
+from sgxmodel.search.explore.explorer import Budget, Count, Explorer, Finding
+from sgxmodel.search.explore.liveness import fair_cycle
+from sgxmodel.search.explore.machine import Row
+from sgxmodel.search.explore.races import Access, Races
+from sgxmodel.search.explore.zero_one import smallest
+
+A, B = 0, 1
+X, Y = LOCKS, LOCKS + 1
+
+CROSSED = Toy(
+    [
+        [("lock", A), ("lock", B), ("unlock", B), ("unlock", A)],
+        [("lock", B), ("lock", A), ("unlock", A), ("unlock", B)],
+    ]
+)
+COUNTERS = Toy([[("increment", LOCKS + t % 4)] * 6 for t in range(3)])
+LOST = Toy([[("load", X), ("store", X, 1)]] * 2, want=(X, 1))
+SPIN = Toy([[("load", X), ("again", 0, 0)], [("increment", X)]])
+GIVEN_UP = Toy([[("load", X), ("again", 0, 0)]] * 2)
+
+
+class Open(Toy):
+    """A toy whose loads and stores may race."""
+
+    def access(self, t: int, local: Any, row: Row) -> Access | None:
+        what, *args = self.programs[t][local[0]]
+        slots = frozenset(args[:1])
+        if what == "load":
+            return Access(slots, frozenset(), True)
+        if what == "store":
+            return Access(frozenset(), slots, True)
+        return Access(slots, slots, False) if what == "increment" else None
+
+
+def explore(machine: Toy, reduction: bool = False) -> Explorer:
+    explorer = Explorer(machine, reduction=reduction)
+    explorer.run()
+    return explorer
+
+
+@pytest.mark.parametrize("reduction", [False, True])
+def test_crossed_locks_deadlock_after_two_operations(reduction: bool) -> None:
+    (finding,) = explore(CROSSED, reduction).findings.values()
+    assert finding.problem.kind == "deadlock"
+    assert [move.task for move in finding.path] in ([0, 1], [1, 0])
+
+
+def test_tasks_that_share_nothing_are_one_step_each() -> None:
+    assert len(explore(COUNTERS).seen) == 7**3
+    assert len(explore(COUNTERS, reduction=True).seen) == 2**3
+
+
+def test_a_lost_update_needs_one_preemption_and_four_steps() -> None:
+    result, preemptions = smallest(LOST, "final")
+    assert (preemptions, len(result.findings[0].path)) == (1, 4)
+
+
+def test_a_deadlock_needs_one_preemption() -> None:
+    result, preemptions = smallest(CROSSED)
+    assert (preemptions, len(result.findings[0].path)) == (1, 2)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_the_smallest_counterexample_is_no_shorter_than_a_shortest_path(seed: int) -> None:
+    shortest = Explorer(toy(seed), reduction=False).run().findings
+    result, preemptions = smallest(toy(seed))
+    assert bool(result.findings) == bool(shortest)
+    if shortest:
+        assert len(result.findings[0].path) >= len(shortest[0].path)
+        assert preemptions <= preemptions_of(toy(seed), shortest[0])
+
+
+def preemptions_of(machine: Toy, finding: Finding) -> int:
+    """Counted on the path itself, step by step; toys do not yield."""
+    explorer = Explorer(machine, reduction=False)
+    explorer.space = explorer_space(explorer)
+    shared, local_ids = explorer.space.first()
+    count, current = 0, -1
+    for move in finding.path:
+        if current >= 0 and move.task != current:
+            count += bool(explorer.space.step(current, shared, local_ids[current]).outcomes)
+        current = move.task
+        outcome = explorer.space.step(current, shared, local_ids[current]).outcomes[move.choice]
+        local_ids[current] = explorer.space.local_id(current, outcome.local)
+        shared = explorer.space.row_id(explorer.space.applied(shared, outcome.delta))
+    return count
+
+
+def explorer_space(explorer: Explorer) -> Any:
+    explorer.run()
+    return explorer.space
+
+
+def test_a_fair_loop_is_shown_as_stem_and_loop() -> None:
+    lasso = fair_cycle(explore(GIVEN_UP))
+    assert lasso is not None
+    assert lasso.stem == ()
+    assert {move.task for move in lasso.loop} == {0, 1}
+
+
+def test_a_loop_that_another_task_ends_is_not_fair() -> None:
+    assert fair_cycle(explore(SPIN)) is None
+
+
+def test_a_plain_load_and_a_store_race() -> None:
+    machine = Open([[("load", X)], [("increment", Y), ("store", X, 1)]])
+    race = Races(explore(machine), machine).find()
+    assert race is not None
+    assert [move.task for move in race.path] == [1, 0, 1]
+
+
+def test_a_lock_keeps_them_apart_and_marked_accesses_do_not_race() -> None:
+    section = [("lock", A), ("load", X), ("store", X, 1), ("unlock", A)]
+    for programs in ([section, section], [[("increment", X)]] * 2):
+        machine = Open(programs)
+        assert Races(explore(machine), machine).find() is None
+
+
+def test_an_interrupt_gives_what_there_is() -> None:
+    def interrupt(count: Count) -> None:
+        if count.depth == 5:
+            raise KeyboardInterrupt
+
+    result = Explorer(COUNTERS, reduction=False, progress=interrupt).run()
+    assert (result.closed, result.why) == (False, "an interrupt")
+    assert result.states > 5
+
+
+@pytest.mark.parametrize(
+    ("budget", "why"),
+    [
+        (Budget(states=10), "the limit of 10 states"),
+        (Budget(deadline=0.0), "the deadline"),
+        (Budget(memory_mb=1), "the limit of 1 MB"),
+    ],
+)
+def test_a_budget_ends_the_search_and_says_so(budget: Budget, why: str) -> None:
+    result = Explorer(COUNTERS, reduction=False, budget=budget).run()
+    assert (result.closed, result.why) == (False, why)

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whole scenarios of the model, every interleaving; and the names that make them close."""
+
+from __future__ import annotations
+
+import pytest
+
+from sgxmodel.hardware.names import SECRET, Names
+from sgxmodel.revisions import revision
+from sgxmodel.scenario.build import build
+from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.search.exhaustive import explore_scenario, machine_of, replayed
+from sgxmodel.search.explore.explorer import Explorer
+from sgxmodel.search.explore.races import Races
+from sgxmodel.search.verdict import ScenarioResult, Verdict
+
+CLOSED = ("x-eaug-eaug", "x-fault-reclaim", "x-poison-reclaim")
+BROKEN = {
+    "x-eaug-eaug": ("3-tracked", 0),
+    "x-fault-reclaim": ("1-one-list", 0),
+    "x-remove-reclaim": ("3-tracked", 0),
+    "x-poison-reclaim": ("1-one-list", 0),
+}
+"""What list_v2 breaks, and the fewest preemptions that it takes."""
+
+
+def explore(name: str, scenario: str, reduction: bool) -> ScenarioResult:
+    return explore_scenario(revision(name), SCENARIOS[scenario], reduction=reduction)
+
+
+@pytest.mark.parametrize("reduction", [False, True])
+@pytest.mark.parametrize("scenario", CLOSED)
+def test_list_fixed_holds(scenario: str, reduction: bool) -> None:
+    result = explore("list_fixed", scenario, reduction)
+    assert (result.verdict, result.missing) == (Verdict.HOLDS, ())
+    assert result.evidence.closed
+
+
+@pytest.mark.parametrize("scenario", BROKEN)
+def test_list_v2_is_violated_with_fewest_preemptions(scenario: str) -> None:
+    (finding,) = explore("list_v2", scenario, False).findings
+    assert (finding.violation.id, finding.preemptions) == BROKEN[scenario]
+
+
+def test_a_space_that_is_cut_short_is_inconclusive() -> None:
+    scenario = SCENARIOS["x-fault-reclaim"]
+    result = explore_scenario(revision("list_fixed"), scenario, reduction=False, states=100)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert "the limit of 100 states" in result.message
+
+
+def test_renaming_is_idempotent_and_keeps_what_differs_apart() -> None:
+    world = build(revision("list_fixed"), SCENARIOS["x-fault-reclaim"])
+    names = Names(world.layout)
+    explorer = Explorer(machine_of(world), reduction=False)
+    explorer.run()
+    for row in explorer.space.rows[::50]:
+        again = list(row)
+        names.canonical(again)
+        assert tuple(again) == row
+        shifted = list(row)
+        for slot in names.versions:
+            shifted[slot] += 7 if shifted[slot] else 0
+        if not any(row[slot] for slot in names.data):
+            names.canonical(shifted)
+            assert tuple(shifted) == row
+
+
+def test_code_is_watched_for_every_renamed_number() -> None:
+    names = Names(build(revision("list_fixed"), SCENARIOS["x-fault-reclaim"]).layout)
+    hidden = {kind for slot, kind in enumerate(names.kinds) if names.hides(slot)}
+    assert hidden == SECRET
+
+
+def test_a_race_of_mainline_is_found_and_replayed() -> None:
+    world = build(revision("mainline"), SCENARIOS["x-poison-reclaim"])
+    machine = machine_of(world)
+    explorer = Explorer(machine, reduction=False, keep_going=True)
+    explorer.run()
+    race = Races(explorer, machine).find()
+    assert race is not None
+    (finding,) = replayed(world, race)
+    assert finding.violation.key == ("18-data-race", "sgx_reclaim_pages")

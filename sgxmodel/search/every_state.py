@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The checkers, for a search of all states rather than of one run.
+
+What a run's checkers remember becomes part of the states (a task's accounting,
+the locked section that it is in, whether a result is excused), or is looked at
+in every shared state.  Two things need a run as a whole and stay with sampled
+runs: the count of how often a page was passed over (14-progress), and
+happens-before clocks, which in an exhaustive search are two enabled accesses
+in one state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from operator import itemgetter
+from typing import Any
+
+from sgxmodel.hardware.names import Names
+from sgxmodel.invariants.base import End, FreeCount, Violation
+from sgxmodel.invariants.checks import COUNT, ENCLAVES, FLAGS, LINKS, REFERENCES, Checks, Outcomes
+from sgxmodel.invariants.enclaves import check_enclave, check_references
+from sgxmodel.invariants.end import check_end
+from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
+from sgxmodel.invariants.view import View
+from sgxmodel.machine.layout import FREED
+from sgxmodel.machine.op import LOAD, Op
+from sgxmodel.machine.system import System
+from sgxmodel.scenario.build import World
+from sgxmodel.search.explore.machine import Broken, Problem, Row
+
+
+class EveryState(Checks):
+    """Checkers without a memory of their own; see ``explore.program.Watch``."""
+
+    extra: Sequence[str] = ("excused", "requested")
+
+    def __init__(self, world: World, sequential: Outcomes | None = None) -> None:
+        super().__init__(world, sequential)
+        self.names = Names(world.layout)
+        self.quiet = View(world)
+        self.list_guards = frozenset(self.quiet.list_locks)
+        self.enclave_guards = frozenset(encl.lock.owner for encl in world.encls)
+        self.guards = self.list_guards | self.enclave_guards
+        self.groups = [
+            Remembered(self.quiet, evaluate)
+            for evaluate in (check_structure, _flags, check_references, _enclaves)
+        ]
+
+    def begin(self, system: System, extra: int = 0) -> None:
+        self.at = extra
+        self.old: list[int] = []
+        self.secret: Any = None
+        super().begin(system)
+        self.races = _NoClocks()  # type: ignore[assignment]
+
+    # -- memory that is part of the states ------------------------------------------------
+
+    @property
+    def excused(self) -> bool:
+        return bool(self.S[self.at])
+
+    @excused.setter
+    def excused(self, value: bool) -> None:
+        self.S[self.at] = int(value)
+
+    @property
+    def requested(self) -> bool:
+        return bool(self.S[self.at + 1])
+
+    @requested.setter
+    def requested(self, value: bool) -> None:
+        self.S[self.at + 1] = int(value)
+
+    def memory(self, t: int) -> Any:
+        scan = self.scan.get(t)
+        seen = None if scan is None else (tuple(scan), t in self.looked)
+        return (self.balance[t], seen, self.ready[t])
+
+    def remember(self, t: int, memory: Any, S: Any) -> None:
+        self.S = self.view.S = S
+        self.old = []
+        self.secret = None
+        self.balance[t], seen, self.ready[t] = memory
+        self.carried = self.balance[t]
+        self.scan.pop(t, None)
+        self.looked.discard(t)
+        if seen is not None:
+            self.scan[t] = list(seen[0])
+            if seen[1]:
+                self.looked.add(t)
+
+    # -- what differs from a run ----------------------------------------------------------
+
+    def violate(self, violation: Violation) -> None:
+        raise Broken(violation.id, violation.title)
+
+    def operation(
+        self, t: int, op: Op, result: Any, reads: Sequence[int], writes: Sequence[int]
+    ) -> None:
+        if op[0] is LOAD and self.names.hides(op[1]) and result is not None:
+            self.secret = result
+        super().operation(t, op, result, reads, writes)
+
+    def _written(self, t: int, slot: int, groups: int, site: Any, silent: bool) -> None:
+        if groups & COUNT:
+            self.drift = count_drift(self.view)
+            self.balance[t] = self.carried + self.drift - self._before()
+            self.count_site = site
+        super()._written(t, slot, groups & ~COUNT, site, silent)
+
+    def _before(self) -> int:
+        """The drift before this operation."""
+        if not self.old:
+            self.view.S = _Before(self.S)
+            self.old.append(count_drift(self.view))
+            self.view.S = self.S
+        return self.old[0]
+
+    def _isolation(self, slot: int, site: Any) -> None:
+        """Needs a run: see above."""
+
+    def stepped(self, t: int) -> None:
+        if self.secret is not None:
+            self._forgotten(t)
+        if self.balance[t] and not self._accounting(t):
+            raise Broken(FreeCount.id, "sgx_nr_free_pages and the free lists part")
+
+    def _forgotten(self, t: int) -> None:
+        """A renamed number that the code has read must be gone by its next operation."""
+        frame, op = self.system.frames[t], self.system.pending[t]
+        kept = [] if op is None else [op[1], op[2]]
+        while frame:
+            kept += frame[1]
+            frame = frame[2]
+        if self.secret in kept:
+            raise RuntimeError(f"the code keeps {self.secret}, which is renamed: unsound")
+
+    def check(self, row: Row) -> Sequence[Problem]:
+        return [problem for group in self.groups for problem in group(row)]
+
+    def visible(self, slot: int, held: frozenset[int]) -> bool:
+        """As the predicates are grouped; links are told apart at the ends of sections."""
+        if slot in self.guards:
+            return slot not in held and self.S[slot] is None
+        groups = self.watch[slot] if slot < self.at - 1 else 0
+        if groups & (FLAGS | LINKS) and not held & self.list_guards:
+            return True
+        if groups & ENCLAVES and not held & self.enclave_guards:
+            return True
+        return bool(groups & REFERENCES)
+
+    def final(self, row: Row) -> Sequence[Problem]:
+        self.quiet.S = row  # type: ignore[assignment]
+        return [Problem(End.id, title) for title, _ in check_end(self.quiet)]
+
+    def canonical(self, row: list[Any]) -> None:
+        self.names.canonical(row)
+
+
+class Remembered:
+    """A predicate, evaluated once for each combination of values that it reads."""
+
+    def __init__(self, view: View, evaluate: Callable[[View], Iterable[Finding]]) -> None:
+        self.view = view
+        self.evaluate = evaluate
+        self.mask: set[int] = {0}
+        self.key: itemgetter[Any] = itemgetter(0)
+        self.known: dict[Any, list[Problem]] = {}
+
+    def __call__(self, row: Row) -> list[Problem]:
+        known = self.known.get(self.key(row))
+        if known is None:
+            reading = _Reading(row)
+            self.view.S = reading  # type: ignore[assignment]
+            known = [Problem(cls.id, title) for cls, _, title, _ in self.evaluate(self.view)]
+            if not reading.reads <= self.mask:
+                self.mask |= reading.reads
+                self.key = itemgetter(*sorted(self.mask))
+                self.known.clear()
+            self.known[self.key(row)] = known
+        return known
+
+
+class _Reading:
+    def __init__(self, row: Row) -> None:
+        self.row = row
+        self.reads: set[int] = set()
+
+    def __getitem__(self, slot: int) -> Any:
+        self.reads.add(slot)
+        return self.row[slot]
+
+
+class _Before(list[Any]):
+    """The state as it was before an operation."""
+
+    def __init__(self, window: Any) -> None:
+        super().__init__()
+        self.window = window
+
+    def __getitem__(self, slot: Any) -> Any:
+        return self.window.before(slot)
+
+
+class _NoClocks:
+    def access(self, *args: Any) -> None:
+        pass
+
+
+def _flags(view: View) -> Iterable[Finding]:
+    return check_flags(view) if view.lists_quiet() else ()
+
+
+def _enclaves(view: View) -> Iterable[Finding]:
+    free = []
+    for encl in view.world.encls:
+        owner = view.S[encl.lock.owner]
+        if owner is None:
+            free.append(encl)
+        elif owner is not FREED:
+            return ()
+    return [f for encl in free for f in check_enclave(view, encl)]

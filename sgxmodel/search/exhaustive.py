@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Every interleaving of one scenario: HOLDS, a counterexample, or how far it came."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import attrs
+
+from sgxmodel.invariants.checks import Checks
+from sgxmodel.revisions import Revision
+from sgxmodel.scenario.build import World, build
+from sgxmodel.scenario.model import Scenario
+from sgxmodel.search.every_state import EveryState
+from sgxmodel.search.explore.explorer import Budget, Explorer, Progress, Result
+from sgxmodel.search.explore.explorer import Finding as Found
+from sgxmodel.search.explore.liveness import fair_cycle
+from sgxmodel.search.explore.machine import Problem
+from sgxmodel.search.explore.program import ProgramMachine
+from sgxmodel.search.explore.races import Races
+from sgxmodel.search.explore.zero_one import smallest
+from sgxmodel.search.run import Runner
+from sgxmodel.search.schedule import NEVER
+from sgxmodel.search.sequential import sequential_outcomes
+from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, Verdict, issue
+
+SMALLEST_STATES = 200_000
+"""How many states the search for a smallest counterexample may visit."""
+
+
+RUN_KINDS = {
+    "deadlock": ("17-lock-order",),
+    "livelock": ("14-progress",),
+    "race": ("18-data-race", "18-plain-read"),
+}
+"""What a sampled run calls the engine's own findings."""
+
+
+def machine_of(world: World, deadline: float | None = None) -> ProgramMachine:
+    """A world as a machine for the explorer, with all its checkers."""
+    watch = EveryState(world, sequential_outcomes(world, deadline))
+    return ProgramMachine(world.image, world.tasks, world.first.copy(), watch)
+
+
+def explore_scenario(
+    revision: Revision,
+    scenario: Scenario,
+    *,
+    reduction: bool = True,
+    deadline: float | None = None,
+    memory_mb: float | None = None,
+    states: int | None = None,
+    progress: Progress | None = None,
+) -> ScenarioResult:
+    """Search one scenario to a verdict.
+
+    ``deadline``: a ``time.monotonic()`` value; ``memory_mb``: of this process;
+    ``states``: how many at most.  When one of them ends the search, or Ctrl-C
+    does, the verdict is INCONCLUSIVE and the message says how far it came.
+    A counterexample is smallest in preemptions, then in steps, unless finding
+    that takes more than ``SMALLEST_STATES``; it is replayed by the runner of
+    ``check`` before it is reported.  Data races and fair cycles are looked for
+    with ``reduction`` off only.
+    """
+    world = build(revision, scenario)
+    machine = machine_of(world, deadline)
+    budget = Budget(deadline, memory_mb, states)
+    explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress)
+    result = explorer.run()
+    if result.closed and not reduction:
+        found = Races(explorer, machine).find() or _livelock(world, explorer)
+        if found is not None:
+            result = attrs.evolve(result, closed=False, why="a finding", findings=(found,))
+            return result_of(world, machine, result)
+    smaller = None
+    if result.findings:
+        kind = result.findings[0].problem.kind
+        least, _ = smallest(machine, kind, attrs.evolve(budget, states=SMALLEST_STATES))
+        smaller = next(iter(least.findings), None)
+    return result_of(world, machine, result, smaller)
+
+
+def _livelock(world: World, explorer: Explorer) -> Found | None:
+    """A fair cycle.  Without ksgxd nobody was to make room, and waiting for it is no fault."""
+    lasso = fair_cycle(explorer) if world.scenario.ksgxd else None
+    if lasso is None:
+        return None
+    names = ", ".join(world.tasks[t].name for t in lasso.busy)
+    text = f"for ever: {names}; after {len(lasso.stem)} steps, every {len(lasso.loop)}"
+    return Found(Problem("livelock", text), (*lasso.stem, *lasso.loop, *lasso.loop))
+
+
+def result_of(
+    world: World, machine: ProgramMachine, result: Result, smaller: Found | None = None
+) -> ScenarioResult:
+    """What a finished search says; ``smaller``: the same finding with fewer preemptions."""
+    watch = machine.watch
+    assert isinstance(watch, EveryState)
+    scenario = world.scenario
+    findings = [f for found in result.findings for f in replayed(world, found)]
+    if smaller is not None:
+        findings = [*replayed(world, smaller), *findings][:1]
+    missing = tuple(p for p in scenario.promises if not watch.sometimes_seen.get(p))
+    evidence = Evidence(0, 0, result.states, result.transitions, result.closed)
+    verdict, message = _verdict(result, findings, evidence, missing)
+    return ScenarioResult(
+        scenario,
+        verdict,
+        tuple(findings),
+        evidence,
+        dict(watch.sometimes_seen),
+        dict(watch.results),
+        dict(watch.leaves),
+        missing=missing,
+        message=message,
+    )
+
+
+def _verdict(
+    result: Result, findings: list[Finding], evidence: Evidence, missing: tuple[str, ...]
+) -> tuple[Verdict, str]:
+    if findings or result.closed:
+        return issue(findings, evidence, missing)
+    if result.findings:
+        # A cycle that evicts pages repeats up to the names of versions, which a run does not see.
+        what = ", ".join(f"{f.problem.kind} ({f.problem.text})" for f in result.findings)
+        return Verdict.INCONCLUSIVE, f"found, but a run of its own does not show it: {what}"
+    return (
+        Verdict.INCONCLUSIVE,
+        f"{result.why} ended the search after {result.states} states, {result.depth} steps deep",
+    )
+
+
+class Follow:
+    """A scheduler that takes the moves of a path one by one."""
+
+    by_priority = False
+
+    def __init__(self, found: Found) -> None:
+        self.moves = found.path
+
+    def begin(self, tasks: int) -> None:
+        self.next_at = 0
+
+    def pick(self, enabled: list[int], current: int, default: int, step: int) -> int:
+        if step >= len(self.moves):
+            self.next_at = NEVER
+            return default
+        wanted = self.moves[step].task
+        return wanted if wanted in enabled else default
+
+    def choose(self, alternatives: int, step: int) -> int:
+        return self.moves[step].choice if step < len(self.moves) else 0
+
+
+def replayed(world: World, found: Found) -> list[Finding]:
+    """The finding as the runner of sampled schedules sees it, if it does.
+
+    A race is shown in the order in which the second access does not fault.
+    """
+    seen = list(_replayed(world, found))
+    if not seen and found.problem.kind == "race":
+        swapped = (*found.path[:-2], found.path[-1], found.path[-2])
+        seen = list(_replayed(world, attrs.evolve(found, path=swapped)))
+    return seen
+
+
+def _replayed(world: World, found: Found) -> Iterable[Finding]:
+    runner = Runner(world, Checks(world, sequential_outcomes(world)))
+    kind = found.problem.kind
+    wanted = RUN_KINDS.get(kind, (kind,))
+    outcome = runner.run(Follow(found), stop=lambda key: key[0] in wanted)
+    for key, (violation, steps) in outcome.found.items():
+        if key[0] in wanted:
+            yield Finding(violation, world.scenario, outcome.schedule, steps, outcome.preemptions)
+
+
+FULL_STATES = 500_000
+"""Up to here the search goes without reductions, as data races and fair cycles need."""
+NOT_LOOKED_FOR = (
+    "closed with reductions, where data races and fair cycles are not looked for; "
+    "every other invariant holds"
+)
+
+
+def cover(
+    revision: Revision,
+    scenario: Scenario,
+    *,
+    deadline: float | None = None,
+    memory_mb: float | None = None,
+) -> ScenarioResult:
+    """Search without reductions; where that does not close, with them, and say what is left."""
+    full = explore_scenario(
+        revision,
+        scenario,
+        reduction=False,
+        deadline=deadline,
+        memory_mb=memory_mb,
+        states=FULL_STATES,
+    )
+    if full.verdict is not Verdict.INCONCLUSIVE or full.evidence.closed:
+        return full
+    reduced = explore_scenario(revision, scenario, deadline=deadline, memory_mb=memory_mb)
+    if reduced.verdict is not Verdict.HOLDS:
+        return reduced
+    return attrs.evolve(reduced, verdict=Verdict.INCONCLUSIVE, message=NOT_LOOKED_FOR)

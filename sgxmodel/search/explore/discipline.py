@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which slots locks protect, learnt from the accesses themselves.
+
+Three classes.  *Locked*: one lock is held at every access, as Eraser has it
+(Savage et al., TOCS 15(4), 1997); being the only task that ever touches a slot
+counts as a lock.  *Owned*: no lock, but no two steps that are enabled together
+touch it with one of them writing (an object that others cannot reach yet, or
+no longer).  *Racy*: all others.  Everything begins as locked; evidence moves a
+slot, with its whole kind, down, and what was explored on the old belief is
+thrown away.  That a search under the beliefs that it never contradicts misses
+nothing is the argument of Stoller and Cohen (FMSD 28(3), 2006): the first
+access that breaks a discipline is also met by the reduced search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+LOCKED, OWNED, RACY = 0, 1, 2
+
+Locks = frozenset[int]
+"""Slots of the locks held, and ``~t`` for the task itself."""
+Touch = tuple[int, bool, Locks]
+"""(slot, whether written, locks held)."""
+
+
+class Discipline:
+    """What has been learnt.  ``fallen``: a belief was wrong since the search began."""
+
+    def __init__(self, kinds: Sequence[str]) -> None:
+        self.kinds = kinds
+        self.classes: dict[str, int] = {}
+        self.locks: dict[int, Locks] = {}
+        self.written: set[int] = set()
+        self.fallen = False
+
+    def of(self, slot: int) -> int:
+        return self.classes.get(self.kinds[slot], LOCKED)
+
+    def access(self, slot: int, wrote: bool, held: Locks) -> int:
+        """Note an access; the slot's class."""
+        before = self.locks.get(slot)
+        if before is None:
+            self.locks[slot] = held
+        elif not before <= held:
+            self.locks[slot] = before & held
+        if wrote:
+            self.written.add(slot)
+        if self.of(slot) is LOCKED and slot in self.written and not self.locks[slot]:
+            self.lower(slot, OWNED)
+        return self.of(slot)
+
+    def together(self, ours: frozenset[Touch], theirs: frozenset[Touch]) -> None:
+        """Two steps of two tasks are enabled in one state."""
+        for slot, wrote, held in ours:
+            for other, wrote_too, held_too in theirs:
+                if slot == other and (wrote or wrote_too) and not held & held_too:
+                    if self.of(slot) is OWNED:
+                        self.lower(slot, RACY)
+
+    def lower(self, slot: int, kind: int) -> None:
+        self.classes[self.kinds[slot]] = kind
+        self.fallen = True

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One step of one task: an operation, or as many as are one step to all others.
+
+A step is a transaction in the sense of Lipton (CACM 18(12), 1975): right
+movers (the acquire that it may begin with), both movers (accesses that a lock
+protects), at most one operation that commutes with nothing, then left movers
+(releases) and both movers.  Which is which is learnt: see ``discipline``.  What
+a predicate over shared states sees change commutes with nothing: two tasks in
+the middle of steps must not hide a state.
+It ends before every acquire but its first operation's, and before everything
+that may be blocked, so that no deadlock hides in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from sgxmodel.search.explore.discipline import LOCKED, OWNED, RACY, Discipline, Touch
+from sgxmodel.search.explore.machine import Broken, Local, Machine, Problem, Row
+from sgxmodel.search.explore.window import Recording, Writes
+
+LONGEST = 200
+"""Operations of one step, over all its branches: past that every branch ends.  A branch
+also ends where the step was before: a loop must not keep others from running."""
+
+Delta = tuple[tuple[int, Any], ...]
+
+
+@attrs.frozen
+class Outcome:
+    """Where one step leads: what it wrote, the new local state, the choices made.
+
+    ``between``: (operations, writes so far) where one but the last wrote something.
+    """
+
+    delta: Delta
+    local: Local
+    choices: tuple[int, ...]
+    between: tuple[tuple[int, Delta], ...] = ()
+    problem: Problem | None = None
+    yields: bool = False
+
+
+@attrs.define(eq=False)
+class Step:
+    """All outcomes of a task's step, the slots that decide it, the owned ones it touches.
+
+    ``moves``: the outcomes once more, resolved to ids, where none of them needs a check
+    (see ``tables``).
+    """
+
+    reads: frozenset[int]
+    outcomes: tuple[Outcome, ...]
+    owned: frozenset[Touch] = frozenset()
+    moves: Any = None
+
+
+class Single:
+    """One operation is one step: every interleaving."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    def first(self, local: Local) -> Local:
+        return local
+
+    def bare(self, local: Any) -> Local:
+        """The machine's own local state."""
+        own: Local = local
+        return own
+
+    def step(self, t: int, local: Local, row: Row) -> Step:
+        machine = self.machine
+        window = Recording(row, machine.scratch)
+        count = machine.outcomes(t, local, window)
+        outcomes = []
+        for choice in range(count):
+            if choice:
+                window.rewind({})
+            window.yielded = False
+            try:
+                after, problem = machine.apply(t, local, choice, window), None
+            except Broken as broken:
+                after, problem = local, broken.problem
+            outcomes.append(Outcome(window.delta(), after, (choice,), (), problem, window.yielded))
+        reads = frozenset(s for s in window.reads if s >= machine.scratch)
+        return Step(reads, tuple(outcomes))
+
+
+@attrs.frozen
+class _Point:
+    """A place within a step."""
+
+    local: Local
+    held: tuple[int, ...]
+    writes: Writes
+    late: bool
+    choices: tuple[int, ...]
+    between: tuple[tuple[int, Delta], ...]
+    yields: bool = False
+
+
+class Transactions:
+    """Steps as long as what was learnt allows.  A local state carries the locks held."""
+
+    def __init__(self, machine: Machine, discipline: Discipline) -> None:
+        self.machine = machine
+        self.discipline = discipline
+
+    def first(self, local: Local) -> Local:
+        return (local, ())
+
+    def bare(self, local: Any) -> Local:
+        inner: Local = local[0]
+        return inner
+
+    def step(self, t: int, local: Any, row: Row) -> Step:
+        window = Recording(row, self.machine.scratch)
+        done: list[Outcome] = []
+        owned: set[Touch] = set()
+        todo = [_Point(local[0], local[1], {}, False, (), ())]
+        seen: set[Any] = set()
+        while todo:
+            point = todo.pop()
+            following = None
+            place = (point.local, point.held, point.late, frozenset(point.writes.items()))
+            if len(seen) < LONGEST and not point.yields and place not in seen:
+                seen.add(place)
+                following = self._operation(t, point, window, done, owned)
+            if following is None:
+                done.append(_outcome(point, window))
+            else:
+                todo.extend(reversed(following))
+        reads = frozenset(s for s in window.reads if s >= self.machine.scratch)
+        return Step(reads, tuple(done), frozenset(owned))
+
+    def _operation(
+        self, t: int, point: _Point, window: Recording, done: list[Outcome], owned: set[Touch]
+    ) -> list[_Point] | None:
+        """What one more operation gives, or None where the step ends before it."""
+        machine = self.machine
+        free = not point.choices or t in machine.alone
+        window.rewind(point.writes)
+        window.begin()
+        count = machine.outcomes(t, point.local, window)
+        if point.choices and not count:
+            return None
+        if window.waited and not free:
+            return None
+        tested = dict(window.touched)
+        out: list[_Point] = []
+        broken: list[Outcome] = []
+        touches: set[Touch] = set()
+        for choice in range(count):
+            if choice:
+                window.rewind(point.writes)
+                window.begin()
+                window.touched.update(tested)
+            try:
+                after, problem = machine.apply(t, point.local, choice, window), None
+            except Broken as error:
+                after, problem = point.local, error.problem
+            if window.locked >= 0 and not free:
+                return None
+            worst = self._note(t, point, window, touches)
+            if point.late and worst is not LOCKED:
+                return None
+            new = _after(point, window, after, choice, worst is RACY)
+            if problem is None:
+                out.append(new)
+            else:
+                broken.append(attrs.evolve(_outcome(new, window), problem=problem))
+        done.extend(broken)
+        owned |= touches
+        return out
+
+    def _note(self, t: int, point: _Point, window: Recording, owned: set[Touch]) -> int:
+        """Learn from an operation's accesses; the worst class among what it touched."""
+        if t in self.machine.alone:
+            return LOCKED
+        held = frozenset((*point.held, ~t))
+        if window.locked >= 0:
+            held |= {window.locked}
+        discipline, worst = self.discipline, LOCKED
+        for slot, wrote in window.slots().items():
+            kind = discipline.access(slot, wrote, held)
+            if kind is OWNED:
+                owned.add((slot, wrote, held))
+            worst = max(worst, kind)
+            if wrote and worst < RACY and self.machine.visible(slot, held - {window.released}):
+                worst = RACY
+        return worst
+
+
+def _after(point: _Point, window: Recording, local: Local, choice: int, racy: bool) -> _Point:
+    held = point.held
+    if window.locked >= 0:
+        held = tuple(sorted({*held, window.locked}))
+    if window.released >= 0:
+        held = tuple(lock for lock in held if lock != window.released)
+    between = point.between
+    sofar = tuple(point.writes.items())
+    if sofar and (not between or between[-1][1] != sofar):
+        between = (*between, (len(point.choices), sofar))
+    late = point.late or racy or window.released >= 0
+    choices = (*point.choices, choice)
+    return _Point(local, held, window.writes, late, choices, between, window.yielded)
+
+
+def _outcome(point: _Point, window: Recording) -> Outcome:
+    scratch = window.scratch
+
+    def clean(items: Delta) -> Delta:
+        return tuple((s, v) for s, v in items if s >= scratch)
+
+    between = tuple((count, clean(delta)) for count, delta in point.between)
+    final = clean(tuple(point.writes.items()))
+    local = (point.local, point.held)
+    return Outcome(final, local, point.choices, between, None, point.yields)
