@@ -263,6 +263,7 @@ def test_one_failed_scenario_leaves_the_others() -> None:
 
 
 def test_a_closed_space_holds() -> None:
-    result = CliRunner().invoke(cli.main, ["check", "list_fixed", "-s", "x-eaug-eaug", "--exhaustive"])
+    words = ["check", "list_fixed", "-s", "x-eaug-eaug", "--exhaustive"]
+    result = CliRunner().invoke(cli.main, words)
     assert result.exit_code == 0
     assert "HOLDS" in result.output
