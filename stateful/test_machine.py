@@ -19,7 +19,7 @@ def test_machine(sgx_target: Revision, sgx_shard: int, sgx_shard_seed: int) -> N
     def search(reported: Reported) -> None:
         name = f"EpcMachineShard{sgx_shard}"
         machine = type(name, (EpcMachine,), {"target": sgx_target, "reported": reported})
-        settings = searching(3, stateful_step_count=60)
+        settings = searching(3, stateful_step_count=30)
         run_state_machine_as_test(seed(sgx_shard_seed)(machine), settings=settings)
 
     explore(search)

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.sgx_search
 def test_named_scenarios(sgx_target: Revision, sgx_shard_seed: int) -> None:
     def search(reported: Reported) -> None:
         @seed(sgx_shard_seed)
-        @searching(20)
+        @searching(15)
         @given(name=named_scenarios(), plan=plans())
         def holds(name: str, plan: Plan) -> None:
             run_plan(named_runner(sgx_target, name), plan, reported)
@@ -40,7 +40,7 @@ def test_named_scenarios(sgx_target: Revision, sgx_shard_seed: int) -> None:
 def test_random_scenarios(sgx_target: Revision, sgx_shard_seed: int) -> None:
     def search(reported: Reported) -> None:
         @seed(sgx_shard_seed)
-        @searching(10)
+        @searching(6)
         @given(program=texts(scenarios()), drawn=st.lists(plans(), min_size=1, max_size=3))
         def holds(program: str, drawn: list[Plan]) -> None:
             scenario = parse(program)

@@ -139,16 +139,20 @@ def _violations(error: Exception) -> list[Violation]:
 
 # -- runs -------------------------------------------------------------------------------------
 
-ORDERS = 12
+ORDERS = 6
 
 
+@lru_cache(maxsize=48)
 def runner(revision: Revision, scenario: Scenario, yardstick: bool = True) -> Runner:
-    """A runner of one scenario; without ``yardstick`` 16-benign-race is not looked for."""
+    """A runner of one scenario; without ``yardstick`` 16-benign-race is not looked for.
+
+    Kept for a while, as Hypothesis tries many plans on one scenario when it shrinks.
+    """
     world = build(revision, scenario)
     return Runner(world, Checks(world, sequential_outcomes(world) if yardstick else None))
 
 
-@lru_cache(maxsize=128)
+@lru_cache
 def named_runner(revision: Revision, name: str) -> Runner:
     """As :func:`runner`, for a scenario of the catalogue."""
     return runner(revision, scenario(name))

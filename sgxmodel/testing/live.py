@@ -3,17 +3,27 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import attrs
 
 from sgxmodel.invariants.base import Violation
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.system import Call, System
 from sgxmodel.revisions import Revision
-from sgxmodel.scenario.build import World, build
+from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import CallSpec, Scenario, TaskLine
 
-REST = 2_000
+REST = 1_000
 """Steps after which a run that does not come to rest is given up."""
+
+
+@lru_cache(maxsize=48)
+def _prepared(revision: Revision, scenario: Scenario) -> tuple[Checks, tuple[Call, ...]]:
+    """A world whose tasks are idle, its checkers, and the calls of its first slot."""
+    world = build(revision, scenario)
+    idle = (attrs.evolve(world.tasks[0], calls=()), *world.tasks[1:])
+    return Checks(attrs.evolve(world, tasks=idle)), world.tasks[0].calls
 
 
 class GrowingSystem(System):
@@ -40,12 +50,11 @@ class LiveRun:
     ) -> None:
         tasks = [TaskLine("T1", (*menu, *menu))]
         tasks += [TaskLine(f"T{i}", ()) for i in range(2, slots + 1)]
-        world = build(revision, attrs.evolve(scenario, tasks=tuple(tasks)))
-        self.calls = {call.text: call for call in world.tasks[0].calls}
-        idle = (attrs.evolve(world.tasks[0], calls=()), *world.tasks[1:])
-        self.world: World = attrs.evolve(world, tasks=idle)
-        self.checks = Checks(self.world)
-        self.system = GrowingSystem(self.world.image, idle, world.first.copy(), self.checks)
+        self.checks, menu_calls = _prepared(revision, attrs.evolve(scenario, tasks=tuple(tasks)))
+        self.calls = {call.text: call for call in menu_calls}
+        self.world = world = self.checks.world
+        idle = world.tasks
+        self.system = GrowingSystem(world.image, idle, world.first.copy(), self.checks)
         self.system.start()
         self.checks.begin(self.system)
         self.slots = slots

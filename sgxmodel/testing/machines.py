@@ -21,7 +21,7 @@ ONE_PAGE = ("touch", "run", "accept", "poison-at")
 slots = st.integers(0, SLOTS - 1)
 names = st.sampled_from([name for name, _ in ENCLAVES])
 pages = st.integers(0, 3)
-failing = st.sampled_from((False, False, False, True))
+seldom = st.sampled_from((False, False, False, True))
 
 
 def typed(name: str, page: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -37,19 +37,26 @@ def loading(name: str, added: int) -> list[CallSpec]:
     return [CallSpec("create", (name,)), *adds]
 
 
-def menu() -> list[CallSpec]:
-    """Every call that a rule can give to a task."""
-    out = [CallSpec("reclaim"), CallSpec("direct")]
+def disturbing() -> list[CallSpec]:
+    """Calls that are rare."""
+    out = [CallSpec(verb, (name,)) for verb in ("close", "munmap") for name, _ in ENCLAVES]
     out += [CallSpec("poison", (str(n),)) for n in range(EPC)]
     out += [CallSpec("signal", (f"T{i + 1}",)) for i in range(SLOTS)]
+    return out + [CallSpec(verb, ("B",)) for verb in ("create", "init")]
+
+
+def menu() -> list[CallSpec]:
+    """Every call that a rule can give to a task."""
+    out = [CallSpec("reclaim"), CallSpec("direct"), *DISTURBING, CallSpec("init", ("A",))]
     for name, size in ENCLAVES:
-        out += [CallSpec(verb, (name,)) for verb in ("create", "init", "munmap", "close")]
+        out += [CallSpec("create", (name,))]
         for page in map(str, range(size)):
             out += [CallSpec(verb, (name, page)) for verb in ONE_PAGE]
             out += [CallSpec(*call) for call in typed(name, page)]
     return out
 
 
+DISTURBING = disturbing()
 MENU = menu()
 
 
@@ -67,8 +74,7 @@ class EpcMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.run: LiveRun | None = None
-        self.raised = False
-        self.built: set[str] = set()
+        self.over = False
 
     @initialize(
         room=st.integers(0, EPC - 8),
@@ -108,7 +114,7 @@ class EpcMachine(RuleBasedStateMachine):
     def build_enclave(self, t: int, added: int, init: bool) -> None:
         """A loader builds enclave B, undisturbed as far as it gets without the others."""
         for call in loading("B", added) + [CallSpec("init", ("B",))] * init:
-            if self.live.system.done(t):
+            if self.may_begin(t):
                 self.live.give(t, call)
                 self.live.call(t)
 
@@ -127,53 +133,56 @@ class EpcMachine(RuleBasedStateMachine):
     def reclaim(self, t: int, verb: str) -> None:
         self.give(t, verb)
 
-    @rule(t=slots, n=st.integers(0, EPC - 1))
-    def poison(self, t: int, n: int) -> None:
-        self.give(t, "poison", str(n))
-
-    @rule(t=slots, name=names, verb=st.sampled_from(("close", "munmap", "init", "create")))
-    def end_or_begin(self, t: int, name: str, verb: str) -> None:
-        self.give(t, verb, name)
-
-    @rule(t=slots, other=slots)
-    def signal(self, t: int, other: int) -> None:
-        self.give(t, "signal", f"T{other + 1}")
+    @rule(t=slots, call=st.sampled_from(DISTURBING))
+    def disturb(self, t: int, call: CallSpec) -> None:
+        """A memory error, a signal, the beginning or the end of an enclave."""
+        self.give(t, call.verb, *call.args)
 
     def give(self, t: int, verb: str, *args: str) -> None:
         """A call for an idle slot, if there is such a call here."""
         call = CallSpec(verb, args)
-        if str(call) in self.live.calls and self.live.system.done(t):
+        if str(call) in self.live.calls and self.may_begin(t):
             self.live.give(t, call)
+
+    def may_begin(self, t: int) -> bool:
+        return not self.over and self.live.system.done(t)
 
     # -- rules that step ------------------------------------------------------------------
 
-    @rule(t=st.integers(0, SLOTS), fail=failing)
+    @rule(t=st.integers(0, SLOTS), fail=seldom)
     def step(self, t: int, fail: bool) -> None:
         """One operation of a slot, or of ksgxd."""
         if self.may_step(t):
             self.live.step(t, fail)
 
-    @rule(t=st.integers(0, SLOTS), fail=failing)
+    @rule(t=st.integers(0, SLOTS), fail=seldom)
     def section(self, t: int, fail: bool) -> None:
         """One operation, or one locked section."""
         if self.may_step(t):
             self.live.section(t, fail)
 
-    @rule(t=st.integers(0, SLOTS), count=st.integers(1, 60), fail=failing)
+    @rule(t=st.integers(0, SLOTS), count=st.integers(1, 60), fail=seldom)
     def steps(self, t: int, count: int, fail: bool) -> None:
         """Some way into a call."""
         for _ in range(count):
             if self.may_step(t):
                 self.live.step(t, fail)
 
-    @rule(t=st.integers(0, SLOTS), fail=failing)
+    @rule(t=st.integers(0, SLOTS), fail=seldom)
     def call(self, t: int, fail: bool) -> None:
         """To the end of a call."""
         if self.may_step(t):
             self.live.call(t, fail)
 
+    @rule(really=seldom)
+    def finish(self, really: bool) -> None:
+        """The end of the run: everybody comes to rest, everything is closed."""
+        if really and not self.over:
+            self.over = True
+            self.live.finish()
+
     def may_step(self, t: int) -> bool:
-        return t in self.live.others and self.live.can_step(t)
+        return not self.over and t in self.live.others and self.live.can_step(t)
 
     @property
     def live(self) -> LiveRun:
@@ -190,13 +199,6 @@ class EpcMachine(RuleBasedStateMachine):
         self.run.checks.new.clear()
         violation = self.reported.first_new(self.run.found())
         if violation is not None:
-            self.raised = True
             steps = self.run.checks.first_at[violation.key]
             scenario = self.run.as_scenario()
             raise annotated(violation, scenario, Example(len(scenario.tasks), steps, -1))
-
-    def teardown(self) -> None:
-        """The end of the run is part of it: everybody comes to rest, everything is closed."""
-        if self.run is not None and not self.raised:
-            self.run.finish()
-            self.checkers()
