@@ -133,7 +133,7 @@ def test_an_interrupt_says_what_there_was(monkeypatch: pytest.MonkeyPatch) -> No
         yield next(check_target(attrs.evolve(plan, jobs=1)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "check_target", interrupted)
+    monkeypatch.setattr("sgxmodel.cli.check.check_target", interrupted)
     result = check("list_v2", "-s", "init-reclaim", "-s", "eaug-eaug")
     assert result.exit_code == 130
     assert "init-reclaim  VIOLATED" in result.stdout
@@ -248,7 +248,7 @@ def test_failed_writes_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: Any) -> None:
         raise UserError("disk full")
 
-    monkeypatch.setattr(cli, "_write_json", full)
+    monkeypatch.setattr("sgxmodel.cli.check._write_json", full)
     assert "disk full" in check("list_fixed", "-s", "init-reclaim", "--json", "x").stderr
 
 

@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The command line.  Exit status: 0 passed, 1 violated, 2 error, 3 inconclusive.
+
+One file a command; the names of the commands are given here.
+"""
+
+from __future__ import annotations
+
+import click
+
+from sgxmodel import __version__
+from sgxmodel.cli.check import check_command
+from sgxmodel.cli.listing import list_command
+from sgxmodel.cli.replay import replay_command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="sgxmodel")
+def main() -> None:
+    """Check the Linux SGX EPC reclaimer, and patches to it, by controlled schedules."""
+
+
+main.add_command(check_command, "check")
+main.add_command(replay_command, "replay")
+main.add_command(list_command, "list")

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What all commands share: errors in a few lines, a status, options' types."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, NoReturn
+
+import click
+
+from sgxmodel.errors import UserError
+from sgxmodel.search.target import DEBUG
+from sgxmodel.search.verdict import Verdict
+
+INTERRUPTED = 130
+DEFECT = f"a defect of sgxmodel, please report it ({DEBUG}=1 shows where): "
+
+
+def fail(message: str) -> NoReturn:
+    """Say why nothing could be done, and exit 2."""
+    click.echo(f"sgxmodel: {message}", err=True)
+    sys.exit(Verdict.ERROR.status)
+
+
+def guarded(fn: Callable[..., int]) -> Callable[..., None]:
+    """Errors become a few lines and a status; the function returns its own status."""
+
+    @functools.wraps(fn)
+    def wrapper(**options: Any) -> None:
+        try:
+            status = fn(**options)
+            sys.stdout.flush()
+        except UserError as error:
+            fail(str(error))
+        except KeyboardInterrupt:
+            status = INTERRUPTED
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = 128 + 13
+        except Exception as error:
+            if os.environ.get(DEBUG):
+                raise
+            fail(f"{DEFECT}{type(error).__name__}: {error}")
+        sys.exit(status)
+
+    return wrapper
+
+
+class Seconds(click.FloatRange):
+    """A positive, finite number of seconds."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> Any:
+        seconds = super().convert(value, param, ctx)
+        if not math.isfinite(seconds):
+            self.fail(f"{value} is not a number of seconds", param, ctx)
+        return seconds
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

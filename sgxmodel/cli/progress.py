@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""A progress bar, on a terminal only."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[int, int], None]]]:
+    """A bar on stderr, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield (lambda: None), (lambda run, planned: None)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    bar = Progress(
+        TextColumn("scenarios"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[runs]}"),
+        console=Console(stderr=True),
+        transient=True,
+        auto_refresh=False,
+    )
+    with bar:
+        task = bar.add_task("", total=total, runs="")
+        bar.refresh()
+        yield (
+            lambda: bar.update(task, advance=1, runs="", refresh=True),
+            lambda run, planned: bar.update(task, runs=f"run {run} of {planned}", refresh=True),
+        )
