@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.search.explore.machine import Broken, Problem, Row
+from sgxmodel.search.explore.machine import Broken, Check, Problem, Row
 
 LOCKS, DATA = 2, 4
 Instruction = tuple[Any, ...]
@@ -29,6 +29,8 @@ class Toy:
     want: tuple[int, int] | None = None
     scratch: int = 0
     alone: frozenset[int] = frozenset()
+    groups: Sequence[Sequence[int]] = ()
+    named: frozenset[int] = frozenset()
 
     def __attrs_post_init__(self) -> None:
         self.names: Sequence[str] = [f"T{t}" for t in range(len(self.programs))]
@@ -78,6 +80,10 @@ class Toy:
             if S[args[0]] == args[1]:
                 raise Broken("assert", f"T{t} finds {args}")
         return (following, register)
+
+    @property
+    def checks(self) -> Sequence[Check]:
+        return (self.check,)
 
     def check(self, row: Row) -> Sequence[Problem]:
         if self.bad is None or (self.guard >= 0 and row[self.guard]):

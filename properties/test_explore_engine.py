@@ -92,7 +92,8 @@ def preemptions_of(machine: Toy, finding: Finding) -> int:
         current = move.task
         outcome = explorer.space.step(current, shared, local_ids[current]).outcomes[move.choice]
         local_ids[current] = explorer.space.local_id(current, outcome.local)
-        shared = explorer.space.row_id(explorer.space.applied(shared, outcome.delta))
+        if outcome.delta:
+            shared = explorer.space.follows(shared, explorer.space.change(outcome.delta))
     return count
 
 

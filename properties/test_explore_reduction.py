@@ -18,7 +18,7 @@ SHARDS = 8
 def states(explorer: Explorer) -> Iterator[tuple[Any, ...]]:
     """(shared state, local state of every task), as the machine has them."""
     for state in explorer.seen:
-        row = explorer.space.rows[state & explorer.shared]
+        row = explorer.space.row(state & explorer.shared)
         yield (row, *(explorer.local(t, state) for t in explorer.tasks))
 
 

@@ -12,7 +12,7 @@ in one state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 from sgxmodel.hardware.names import Names
@@ -26,7 +26,8 @@ from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import Op
 from sgxmodel.machine.system import System
 from sgxmodel.scenario.build import World
-from sgxmodel.search.explore.machine import Broken, Problem, Row
+from sgxmodel.search.explore.machine import Broken, Check, Problem, Row
+from sgxmodel.search.explore.program import Renames
 from sgxmodel.search.observe import Secret
 
 
@@ -37,14 +38,14 @@ class EveryState(Checks):
 
     def __init__(self, world: World, sequential: Outcomes | None = None) -> None:
         super().__init__(world, sequential)
-        self.names = Names(world.layout)
+        self.names: Renames = Names(world.layout)
         self.secret = Secret(self.names)
         self.quiet = View(world)
         self.list_guards = frozenset(self.quiet.list_locks)
         self.enclave_guards = frozenset(encl.lock.owner for encl in world.encls)
         self.guards = self.list_guards | self.enclave_guards
-        self.groups = [
-            Remembered(self.quiet, evaluate)
+        self.checks: Sequence[Check] = [
+            partial(_problems, self.quiet, evaluate)
             for evaluate in (check_structure, _flags, check_references, _enclaves)
         ]
 
@@ -124,9 +125,6 @@ class EveryState(Checks):
         if self.balance[t] and not self._accounting(t):
             raise Broken(FreeCount.id, "sgx_nr_free_pages and the free lists part")
 
-    def check(self, row: Row) -> Sequence[Problem]:
-        return [problem for group in self.groups for problem in group(row)]
-
     def visible(self, slot: int, held: frozenset[int]) -> bool:
         """As the predicates are grouped; links are told apart at the ends of sections."""
         if slot in self.guards:
@@ -142,42 +140,10 @@ class EveryState(Checks):
         self.quiet.S = row  # type: ignore[assignment]
         return [Problem(End.id, title) for title, _ in check_end(self.quiet)]
 
-    def canonical(self, row: list[Any]) -> None:
-        self.names.canonical(row)
 
-
-class Remembered:
-    """A predicate, evaluated once for each combination of values that it reads."""
-
-    def __init__(self, view: View, evaluate: Callable[[View], Iterable[Finding]]) -> None:
-        self.view = view
-        self.evaluate = evaluate
-        self.mask: set[int] = {0}
-        self.key: itemgetter[Any] = itemgetter(0)
-        self.known: dict[Any, list[Problem]] = {}
-
-    def __call__(self, row: Row) -> list[Problem]:
-        known = self.known.get(self.key(row))
-        if known is None:
-            reading = _Reading(row)
-            self.view.S = reading  # type: ignore[assignment]
-            known = [Problem(cls.id, title) for cls, _, title, _ in self.evaluate(self.view)]
-            if not reading.reads <= self.mask:
-                self.mask |= reading.reads
-                self.key = itemgetter(*sorted(self.mask))
-                self.known.clear()
-            self.known[self.key(row)] = known
-        return known
-
-
-class _Reading:
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        self.reads: set[int] = set()
-
-    def __getitem__(self, slot: int) -> Any:
-        self.reads.add(slot)
-        return self.row[slot]
+def _problems(view: View, evaluate: Callable[[View], Iterable[Finding]], row: Any) -> list[Problem]:
+    view.S = row
+    return [Problem(cls.id, title) for cls, _, title, _ in evaluate(view)]
 
 
 class _Before(list[Any]):

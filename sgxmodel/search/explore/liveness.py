@@ -171,6 +171,7 @@ class _Graph:
     def _choice(self, t: int, state: int, place: int) -> int:
         explorer = self.explorer
         shared, local = explorer.tables[t].split(state)
-        outcomes = explorer.space.step(t, shared, local).outcomes
-        fine = [o for o in outcomes if not explorer.space.between(shared, o)[0]]
-        return fine[place].choices[0]
+        space = explorer.space
+        ways = space.ways(t, space.step(t, shared, local))
+        fine = [way for way in ways if not space.between(shared, way)[0]]
+        return fine[place][3].choices[0]

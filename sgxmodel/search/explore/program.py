@@ -12,12 +12,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from sgxmodel.machine.layout import CURRENT, State
+from sgxmodel.machine.layout import CURRENT, Layout, State
 from sgxmodel.machine.op import LOAD, STORE, Fault, Recorder
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Observer, System, TaskSpec
-from sgxmodel.search.explore.machine import Local, Problem, Row, Window
+from sgxmodel.search.explore.machine import Check, Local, Problem, Row, Window
 from sgxmodel.search.explore.races import Access
+
+
+class Renames(Protocol):
+    """Renames values in place, in the slots that it says and by what they hold alone."""
+
+    slots: frozenset[int]
+
+    def hides(self, slot: int) -> bool:
+        """Whether the code must not keep what it reads there."""
+
+    def canonical(self, row: list[Any]) -> None: ...
 
 
 class Watch(Observer, Protocol):
@@ -32,6 +43,10 @@ class Watch(Observer, Protocol):
     hardware: frozenset[int]
     """Slots that no race is about."""
 
+    checks: Sequence[Check]
+
+    names: Renames
+
     def begin(self, system: System, extra: int) -> None:
         """A system, and the first of the slots that were added."""
 
@@ -44,13 +59,9 @@ class Watch(Observer, Protocol):
     def stepped(self, t: int) -> None:
         """A task made a step."""
 
-    def check(self, row: Row) -> Sequence[Problem]: ...
-
     def visible(self, slot: int, held: frozenset[int]) -> bool: ...
 
     def final(self, row: Row) -> Sequence[Problem]: ...
-
-    def canonical(self, row: list[Any]) -> None: ...
 
 
 class ProgramMachine:
@@ -66,6 +77,8 @@ class ProgramMachine:
         self.marked, self.raceless = watch.marked, watch.hardware
         self.kinds: Sequence[str] = [*image.layout.kinds, "finished", *watch.extra]
         self.slot_names = [*image.layout.names, "finished", *watch.extra]
+        self.named = watch.names.slots
+        self.groups: Sequence[Sequence[int]] = _objects(image.layout)
         daemons = any(spec.daemon for spec in tasks)
         last = frozenset(t for t, spec in enumerate(tasks) if spec.last)
         self.alone = frozenset() if daemons else last
@@ -154,8 +167,9 @@ class ProgramMachine:
     def done(self, t: int, local: Any) -> bool:
         return local[0] is None or self.tasks[t].daemon
 
-    def check(self, row: Row) -> Sequence[Problem]:
-        return self.watch.check(row)
+    @property
+    def checks(self) -> Sequence[Check]:
+        return self.watch.checks
 
     def visible(self, slot: int, held: frozenset[int]) -> bool:
         return self.watch.visible(slot, held)
@@ -164,4 +178,13 @@ class ProgramMachine:
         return self.watch.final(row)
 
     def canonical(self, row: list[Any]) -> None:
-        self.watch.canonical(row)
+        self.watch.names.canonical(row)
+
+
+def _objects(layout: Layout) -> Sequence[Sequence[int]]:
+    """The slots of each object: they change together."""
+    groups: dict[int, list[int]] = {}
+    for slot, owner in enumerate(layout.owners):
+        if owner is not None:
+            groups.setdefault(id(owner), []).append(slot)
+    return list(groups.values())

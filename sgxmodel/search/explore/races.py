@@ -91,7 +91,7 @@ class Races:
         shared, local = explorer.tables[t].split(key)
         if not explorer.space.step(t, shared, local).outcomes:
             return None
-        return self.machine.access(t, explorer.space.locals[t][local], explorer.space.rows[shared])
+        return self.machine.access(t, explorer.space.locals[t][local], explorer.space.row(shared))
 
     def _finding(self, state: int, slot: int, t: int, u: int) -> Finding:
         names = self.machine.names

@@ -19,20 +19,22 @@ import attrs
 
 from sgxmodel.search.explore.discipline import LOCKED, OWNED, RACY, Discipline, Touch
 from sgxmodel.search.explore.machine import Broken, Local, Machine, Problem, Row
+from sgxmodel.search.explore.rows import Delta
 from sgxmodel.search.explore.window import Recording, Writes
 
 LONGEST = 200
 """Operations of one step, over all its branches: past that every branch ends.  A branch
 also ends where the step was before: a loop must not keep others from running."""
 
-Delta = tuple[tuple[int, Any], ...]
+NO_LOCKS: frozenset[int] = frozenset()
 
 
 @attrs.frozen
 class Outcome:
     """Where one step leads: what it wrote, the new local state, the choices made.
 
-    ``between``: (operations, writes so far) where one but the last wrote something.
+    ``between``: (operations, writes so far) where one but the last wrote what a
+    predicate may see.
     """
 
     delta: Delta
@@ -47,14 +49,14 @@ class Outcome:
 class Step:
     """All outcomes of a task's step, the slots that decide it, the owned ones it touches.
 
-    ``moves``: the outcomes once more, resolved to ids, where none of them needs a check
+    ``reads`` is in the order of first reads.  ``ways``: the outcomes once more, in ids
     (see ``tables``).
     """
 
-    reads: frozenset[int]
+    reads: list[int]
     outcomes: tuple[Outcome, ...]
     owned: frozenset[Touch] = frozenset()
-    moves: Any = None
+    ways: Any = None
 
 
 class Single:
@@ -85,7 +87,7 @@ class Single:
             except Broken as broken:
                 after, problem = local, broken.problem
             outcomes.append(Outcome(window.delta(), after, (choice,), (), problem, window.yielded))
-        reads = frozenset(s for s in window.reads if s >= machine.scratch)
+        reads = [s for s in window.reads if s >= machine.scratch]
         return Step(reads, tuple(outcomes))
 
 
@@ -100,6 +102,8 @@ class _Point:
     choices: tuple[int, ...]
     between: tuple[tuple[int, Delta], ...]
     yields: bool = False
+    showed: bool = False
+    """Whether the last operation wrote what a predicate may see."""
 
 
 class Transactions:
@@ -133,7 +137,7 @@ class Transactions:
                 done.append(_outcome(point, window))
             else:
                 todo.extend(reversed(following))
-        reads = frozenset(s for s in window.reads if s >= self.machine.scratch)
+        reads = [s for s in window.reads if s >= self.machine.scratch]
         return Step(reads, tuple(done), frozenset(owned))
 
     def _operation(
@@ -165,9 +169,10 @@ class Transactions:
             if window.locked >= 0 and not free:
                 return None
             worst = self._note(t, point, window, touches)
+            showed = any(w and machine.visible(s, NO_LOCKS) for s, w in window.slots().items())
             if point.late and worst is not LOCKED:
                 return None
-            new = _after(point, window, after, choice, worst is RACY)
+            new = _after(point, window, after, choice, worst is RACY, showed)
             if problem is None:
                 out.append(new)
             else:
@@ -194,19 +199,20 @@ class Transactions:
         return worst
 
 
-def _after(point: _Point, window: Recording, local: Local, choice: int, racy: bool) -> _Point:
+def _after(
+    point: _Point, window: Recording, local: Local, choice: int, racy: bool, showed: bool
+) -> _Point:
     held = point.held
     if window.locked >= 0:
         held = tuple(sorted({*held, window.locked}))
     if window.released >= 0:
         held = tuple(lock for lock in held if lock != window.released)
     between = point.between
-    sofar = tuple(point.writes.items())
-    if sofar and (not between or between[-1][1] != sofar):
-        between = (*between, (len(point.choices), sofar))
+    if point.showed:
+        between = (*between, (len(point.choices), tuple(point.writes.items())))
     late = point.late or racy or window.released >= 0
     choices = (*point.choices, choice)
-    return _Point(local, held, window.writes, late, choices, between, window.yielded)
+    return _Point(local, held, window.writes, late, choices, between, window.yielded, showed)
 
 
 def _outcome(point: _Point, window: Recording) -> Outcome:
