@@ -21,7 +21,7 @@ from sgxmodel.scenario import catalogue
 from sgxmodel.scenario.coverage import coverage
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.text import parse
-from sgxmodel.search.target import Checked, Plan, check_target
+from sgxmodel.search.target import MEMORY_MB, Checked, Plan, check_target
 from sgxmodel.search.verdict import Verdict, worst
 
 SCENARIO_BYTES_MAX = 1 << 20
@@ -82,6 +82,19 @@ MARGIN = 0.6
     is_flag=True,
     help="Cover every interleaving (small scenarios); ends in HOLDS if it closes.",
 )
+@click.option(
+    "--no-reduction",
+    is_flag=True,
+    help="With --exhaustive: one step an operation, for those who do not trust reductions.",
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(50, 10**6),
+    default=MEMORY_MB,
+    metavar="MB",
+    show_default=True,
+    help="With --exhaustive: past it a search is INCONCLUSIVE; each job has as much.",
+)
 @click.option("--coverage", "counts", is_flag=True, help="Count all that was seen.")
 @guarded
 def check_command(
@@ -94,6 +107,8 @@ def check_command(
     json_file: str | None,
     jobs: int,
     exhaustive: bool,
+    no_reduction: bool,
+    memory: int,
     counts: bool,
 ) -> int:
     """Run scenarios on TARGET and report which invariants they violate."""
@@ -108,7 +123,17 @@ def check_command(
         if json_file == "-":
             click.echo(json.document(target, (), str(error), Verdict.ERROR), nl=False)
         raise
-    plan = Plan(target, scenarios, schedules, seed, deadline, jobs, exhaustive)
+    plan = Plan(
+        target,
+        scenarios,
+        schedules,
+        seed,
+        deadline,
+        jobs,
+        exhaustive,
+        reduction=not no_reduction,
+        memory_mb=memory,
+    )
     checked, interrupted = _run(plan)
     entries, problems = files.save(traces, ((c.result, c.traces) for c in checked))
     note = "interrupted" if interrupted else ""

@@ -18,6 +18,12 @@ def _isolated(S: State, control: control) -> list[str]:
     return [p.name for p in control.pages if S[p.isolator] is not None]
 
 
+def _taken_uncounted(S: State, control: control) -> bool:
+    """Whether more pages are counted as free than there are, with the poisoned ones."""
+    poisoned = [p for p in control.pages if S[p.poison] and S[p.flags] & SGX_EPC_PAGE_IS_FREE]
+    return bool(S[control.counter] > len(_free(S, control)) + len(poisoned))
+
+
 def _available(S: State, control: control) -> str:
     """Where an EPC page is or could soon be had, in words; empty if nowhere."""
     free, isolated = _free(S, control), _isolated(S, control)
@@ -53,13 +59,17 @@ def nothing_was_left(S: State, control: control) -> None:
 
 @primitive(silent=True, access="none")
 def busy_means_somebody_makes_room(S: State, control: control) -> None:
-    """-EBUSY promises that ksgxd was asked, or that a pass is under way."""
+    """-EBUSY promises that ksgxd was or will be asked, or that a pass is under way.
+
+    An allocator that took the last page and has not counted it yet (both are
+    not one step) asks when it has.
+    """
     ksgxd = S[control.ksgxd]
     if ksgxd is None or S[ksgxd.state] == TASK_RUNNING:
         return
     if _free(S, control) or _isolated(S, control):
         return
-    if not entries(S, control.reclaimable, limit=1):
+    if not entries(S, control.reclaimable, limit=1) or _taken_uncounted(S, control):
         return
     raise Fault(
         "15-errno",

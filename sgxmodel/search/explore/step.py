@@ -27,6 +27,8 @@ LONGEST = 200
 also ends where the step was before: a loop must not keep others from running."""
 
 NO_LOCKS: frozenset[int] = frozenset()
+Racy = tuple[Any, frozenset[int], tuple[int, ...]]
+"""What the machine says of an access, the locks held, the choices before it in its step."""
 
 
 @attrs.frozen
@@ -49,6 +51,8 @@ class Outcome:
 class Step:
     """All outcomes of a task's step, the slots that decide it, the owned ones it touches.
 
+    ``racy``: operations on slots that no lock protects, as ``races`` has them.
+
     ``reads`` is in the order of first reads.  ``ways``: the outcomes once more, in ids
     (see ``tables``).
     """
@@ -57,6 +61,7 @@ class Step:
     outcomes: tuple[Outcome, ...]
     owned: frozenset[Touch] = frozenset()
     ways: Any = None
+    racy: frozenset[Racy] = frozenset()
 
 
 class Single:
@@ -126,6 +131,7 @@ class Transactions:
         owned: set[Touch] = set()
         todo = [_Point(local[0], local[1], {}, False, (), ())]
         seen: set[Any] = set()
+        self.racy: set[Racy] = set()
         while todo:
             point = todo.pop()
             following = None
@@ -138,7 +144,7 @@ class Transactions:
             else:
                 todo.extend(reversed(following))
         reads = [s for s in window.reads if s >= self.machine.scratch]
-        return Step(reads, tuple(done), frozenset(owned))
+        return Step(reads, tuple(done), frozenset(owned), racy=frozenset(self.racy))
 
     def _operation(
         self, t: int, point: _Point, window: Recording, done: list[Outcome], owned: set[Touch]
@@ -157,6 +163,7 @@ class Transactions:
         out: list[_Point] = []
         broken: list[Outcome] = []
         touches: set[Touch] = set()
+        self.open = False
         for choice in range(count):
             if choice:
                 window.rewind(point.writes)
@@ -179,7 +186,21 @@ class Transactions:
                 broken.append(attrs.evolve(_outcome(new, window), problem=problem))
         done.extend(broken)
         owned |= touches
+        if self.open:
+            self._racing(t, point, window)
         return out
+
+    def _racing(self, t: int, point: _Point, window: Recording) -> None:
+        """Remember an operation that may race: its accesses, and the choices before it."""
+        tell = getattr(self.machine, "access", None)
+        if tell is None:
+            return
+        reads = dict(window.reads)  # what is asked for here does not decide the step
+        window.rewind(point.writes)
+        access = tell(t, point.local, tuple(window.work))
+        window.reads = reads
+        if access is not None:
+            self.racy.add((access, frozenset(point.held), point.choices))
 
     def _note(self, t: int, point: _Point, window: Recording, owned: set[Touch]) -> int:
         """Learn from an operation's accesses; the worst class among what it touched."""
@@ -191,6 +212,7 @@ class Transactions:
         discipline, worst = self.discipline, LOCKED
         for slot, wrote in window.slots().items():
             kind = discipline.access(slot, wrote, held)
+            self.open |= kind is RACY
             if kind is OWNED:
                 owned.add((slot, wrote, held))
             worst = max(worst, kind)
