@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from sgxmodel.driver.structs import SGX_EPC_PAGE_IS_FREE, control
-from sgxmodel.kernel.list import entries
+from sgxmodel.kernel.list import entries, list_head
 from sgxmodel.kernel.task import TASK_RUNNING
 from sgxmodel.machine.layout import CURRENT, State
 from sgxmodel.machine.op import Fault, primitive
@@ -36,10 +36,24 @@ def _available(S: State, control: control) -> str:
     return ""
 
 
+def _nothing(S: State, control: control) -> bool:
+    """Whether there is no such page.  Looks at as little as it can: an exhaustive search
+    takes what is read here for something that allocators share."""
+    if S[control.reclaimable.next] is not control.reclaimable:
+        return False
+    for head in dict.fromkeys(p.home.free_page_list for p in control.pages):
+        pos = S[head.next]
+        while pos is not head and isinstance(pos, list_head):
+            if not S[pos.container.poison]:
+                return False
+            pos = S[pos.next]
+    return not _isolated(S, control)
+
+
 @primitive(silent=True, access="none")
 def note_exhaustion(S: State, control: control) -> None:
     """In an attempt to allocate: was there really nothing, at this moment?"""
-    if not _available(S, control):
+    if _nothing(S, control):
         S[S[CURRENT].exhausted] = 1
 
 
@@ -67,9 +81,9 @@ def busy_means_somebody_makes_room(S: State, control: control) -> None:
     ksgxd = S[control.ksgxd]
     if ksgxd is None or S[ksgxd.state] == TASK_RUNNING:
         return
-    if _free(S, control) or _isolated(S, control):
+    if S[control.reclaimable.next] is control.reclaimable:
         return
-    if not entries(S, control.reclaimable, limit=1) or _taken_uncounted(S, control):
+    if _free(S, control) or _isolated(S, control) or _taken_uncounted(S, control):
         return
     raise Fault(
         "15-errno",

@@ -20,7 +20,7 @@ from sgxmodel.invariants.base import End, FreeCount, Violation
 from sgxmodel.invariants.checks import COUNT, ENCLAVES, FLAGS, LINKS, REFERENCES, Checks, Outcomes
 from sgxmodel.invariants.enclaves import check_enclave, check_references
 from sgxmodel.invariants.end import check_end
-from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
+from sgxmodel.invariants.pages import Finding, check_flags, check_structure, on_free_lists
 from sgxmodel.invariants.view import View
 from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import Op
@@ -44,6 +44,9 @@ class EveryState(Checks):
         self.list_guards = frozenset(self.quiet.list_locks)
         self.enclave_guards = frozenset(encl.lock.owner for encl in world.encls)
         self.guards = self.list_guards | self.enclave_guards
+        heads = [node.free_page_list for node in world.nodes]
+        self.free_heads = frozenset(slot for head in heads for slot in (head.next, head.prev))
+        self.node_locks = frozenset(node.lock for node in world.nodes)
         self.checks: Sequence[Check] = [
             partial(_problems, self.quiet, evaluate)
             for evaluate in (check_structure, _flags, check_references, _enclaves)
@@ -51,7 +54,6 @@ class EveryState(Checks):
 
     def begin(self, system: System, extra: int = 0) -> None:
         self.at = extra
-        self.old: list[int] = []
         super().begin(system)
         self.races = _NoClocks()  # type: ignore[assignment]
 
@@ -80,10 +82,10 @@ class EveryState(Checks):
 
     def remember(self, t: int, memory: Any, S: Any) -> None:
         self.S = self.view.S = S
-        self.old = []
         self.secret.value = None
         self.balance[t], seen, self.ready[t] = memory
         self.carried = self.balance[t]
+        self.counted = self.freed = 0
         self.scan.pop(t, None)
         self.looked.discard(t)
         if seen is not None:
@@ -104,18 +106,28 @@ class EveryState(Checks):
 
     def _written(self, t: int, slot: int, groups: int, site: Any, silent: bool) -> None:
         if groups & COUNT:
-            self.drift = count_drift(self.view)
-            self.balance[t] = self.carried + self.drift - self._before()
+            self._counts(t, slot)
+            self.balance[t] = self.carried + self.counted - self.freed
             self.count_site = site
         super()._written(t, slot, groups & ~COUNT, site, silent)
 
-    def _before(self) -> int:
-        """The drift before this operation."""
-        if not self.old:
-            self.view.S = _Before(self.S)
-            self.old.append(count_drift(self.view))
-            self.view.S = self.S
-        return self.old[0]
+    def _counts(self, t: int, slot: int) -> None:
+        """What this operation changes in the counter, or in how many pages are free.
+
+        Not the drift of one from the other: reading both, here, would make
+        each operation on one of them conflict with all on the other.  A free
+        list changes under its node's lock, or at its head.
+        """
+        view = self.view
+        if slot == view.counter:
+            self.counted = self.S[slot] - self.S.before(slot)  # type: ignore[attr-defined]
+            return
+        locks = self.S[self.system.tasks[t].handle.held]
+        if slot in self.free_heads or not self.node_locks.isdisjoint(locks):
+            after = on_free_lists(view)
+            view.S = _Before(self.S)
+            self.freed = after - on_free_lists(view)
+            view.S = self.S
 
     def _isolation(self, slot: int, site: Any) -> None:
         """Needs a run: see above."""
@@ -129,7 +141,7 @@ class EveryState(Checks):
         """As the predicates are grouped; links are told apart at the ends of sections."""
         if slot in self.guards:
             return slot not in held and self.S[slot] is None
-        groups = self.watch[slot] if slot < self.at - 1 else 0
+        groups = self.watch[slot] if slot < len(self.watch) else 0
         if groups & (FLAGS | LINKS) and not held & self.list_guards:
             return True
         if groups & ENCLAVES and not held & self.enclave_guards:

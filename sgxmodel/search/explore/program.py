@@ -2,8 +2,8 @@
 """Programs of the notation as a machine for the explorer.
 
 A task's local state is its pending operation, its frame, how many of its calls
-are done, and what the watch remembers of it.  Which tasks are finished is one
-more slot, which the last task waits for.
+are done, and what the watch remembers of it.  Whether it is finished is one
+more slot, for which the last task waits.
 """
 
 from __future__ import annotations
@@ -75,29 +75,29 @@ class ProgramMachine:
         self.names: Sequence[str] = [spec.name for spec in tasks]
         self.finished = len(state)
         self.marked, self.raceless = watch.marked, watch.hardware
-        self.kinds: Sequence[str] = [*image.layout.kinds, "finished", *watch.extra]
-        self.slot_names = [*image.layout.names, "finished", *watch.extra]
+        flags = [f"{spec.name} finished" for spec in tasks]
+        self.kinds: Sequence[str] = [*image.layout.kinds, *flags, *watch.extra]
+        self.slot_names = [*image.layout.names, *flags, *watch.extra]
         self.named = watch.names.slots
         self.groups: Sequence[Sequence[int]] = _objects(image.layout)
         daemons = any(spec.daemon for spec in tasks)
         last = frozenset(t for t, spec in enumerate(tasks) if spec.last)
         self.alone = frozenset() if daemons else last
-        self.others = 0
-        for t, spec in enumerate(tasks):
-            if not spec.daemon and not spec.last:
-                self.others |= 1 << t
-        row = [*state, 0, *(0 for _ in watch.extra)]
+        self.others = [
+            self.finished + t for t, spec in enumerate(tasks) if not spec.daemon and not spec.last
+        ]
+        row = [*state, *(0 for _ in tasks), *(0 for _ in watch.extra)]
         self.system = System(image, tasks, row, watch)
         self._start(row)
 
     def _start(self, row: State) -> None:
         system, watch = self.system, self.watch
         system.recorder = Recorder(row)
-        watch.begin(system, self.finished + 1)
+        watch.begin(system, self.finished + len(self.tasks))
         system.start()
         for t in range(len(self.tasks)):
             if system.done(t):
-                row[self.finished] |= 1 << t
+                row[self.finished + t] = 1
         row[0], row[1] = None, 0
         self.begin = (row, [self._local(t) for t in range(len(self.tasks))])
 
@@ -123,7 +123,7 @@ class ProgramMachine:
             return 0
         if self.tasks[t].last:
             S.waits()
-            if S[self.finished] & self.others != self.others:
+            if not all(S[slot] for slot in self.others):
                 return 0
         system = self._set(t, local, S)
         if op[0].enabled is not None:
@@ -142,7 +142,7 @@ class ProgramMachine:
         if prim.yields:
             S.yields()
         if system.pending[t] is None:
-            S[self.finished] = S[self.finished] | 1 << t
+            S[self.finished + t] = 1
         return self._local(t)
 
     def access(self, t: int, local: Any, row: Row) -> Access | None:
