@@ -100,7 +100,7 @@ def check_command(
     deadline = None if budget is None else time.monotonic() + budget - min(MARGIN, budget / 4)
     try:
         revision(target)
-        scenarios = _scenarios(names)
+        scenarios = named_scenarios(names)
         files.usable(traces)
         if json_file not in (None, "-"):
             _json_writable(Path(str(json_file)))
@@ -122,7 +122,8 @@ def check_command(
     return INTERRUPTED if interrupted else worst(e.verdict for e in entries).status
 
 
-def _scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
+def named_scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
+    """The scenarios of these names or files, all named ones if none is given."""
     if not names:
         return tuple(catalogue.SCENARIOS.values())
     chosen: dict[str, Scenario] = {}
