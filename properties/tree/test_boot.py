@@ -37,8 +37,15 @@ for name in sys.argv[2:]:
 BY_ANY_COMPILER = {
     "fault-reclaim": set(),
     "eaug-eaug": {("16-benign-race", "sgx_encl_eaug_page")},
-    "remove-reclaim": {("6-references", "sgx_reclaim_pages")},
-    "poison-reclaim": {("11-free-count", "sgx_free_epc_page")},
+    "remove-reclaim": {
+        ("6-references", "sgx_reclaim_pages"),
+        ("18-plain-read", "sgx_reclaim_pages"),
+    },
+    "poison-reclaim": {
+        ("11-free-count", "sgx_free_epc_page"),
+        ("18-data-race", "sgx_reclaim_pages"),
+        ("18-plain-read", "arch_memory_failure"),
+    },
 }
 
 

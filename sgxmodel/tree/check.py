@@ -35,12 +35,14 @@ class Way:
     memory: int = 0
     depth: int = 0
     probability: int = 0
+    races: int = 0
+    """Whether to look for data races: they need no preemption at accesses, but time."""
 
 
 WAYS = (
-    Way(WALK, probability=3000),
+    Way(WALK, probability=3000, races=1),
     Way(BOUNDED, depth=1),
-    Way(BOUNDED, depth=2),
+    Way(BOUNDED, depth=2, races=1),
     Way(PCT, depth=3),
     Way(WALK, probability=600, memory=1),
     Way(BOUNDED, depth=2, memory=1),
@@ -139,7 +141,7 @@ class Search:
         while runs > 0:
             done, found = self.runner.search(
                 way.mode, runs, seed, memory=way.memory, depth=way.depth,
-                probability=way.probability, length=span,
+                probability=way.probability, length=span, races=way.races,
             )  # fmt: skip
             runs -= done
             self.runs += done
