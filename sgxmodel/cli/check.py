@@ -138,7 +138,7 @@ def check_command(
     try:
         tree = _is_tree(target)
         only_for(tree, {"--patch": patches, "--cc": cc}, {"--exhaustive": exhaustive})
-        scenarios = _scenarios(names)
+        scenarios = named_scenarios(names)
         files.usable(traces)
         old = known.read(known_file) if known_file else frozenset()
         if save_known:
@@ -188,7 +188,8 @@ def only_for(tree: bool, trees: dict[str, Any], models: dict[str, Any]) -> None:
             raise UserError(f"{option} is for {what}")
 
 
-def _scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
+def named_scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
+    """The scenarios of these names or files, all named ones if none is given."""
     if not names:
         return tuple(catalogue.SCENARIOS.values())
     chosen: dict[str, Scenario] = {}

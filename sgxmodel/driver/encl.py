@@ -250,8 +250,7 @@ def sgx_encl_load_secs(encl: sgx_encl) -> Any:
 def __sgx_encl_load_page(encl: sgx_encl, entry: Any) -> Any:
     """__sgx_encl_load_page(): the entry with its page resident, or -errno."""
     if entry.epc_page is not None:
-        if entry.desc & SGX_ENCL_PAGE_BEING_RECLAIMED:
-            sometimes("-EBUSY: the page is being reclaimed")
+        if sgx_encl_page_busy(entry.desc):
             return -EBUSY
         return entry
     epc_page = sgx_encl_load_secs(encl)
@@ -264,6 +263,15 @@ def __sgx_encl_load_page(encl: sgx_encl, entry: Any) -> Any:
     sometimes("a page was loaded back")
     track_page(epc_page, PAGE_LOADED)
     return entry
+
+
+@part_of("__sgx_encl_load_page")
+def sgx_encl_page_busy(desc: int) -> bool:
+    """A page that is being reclaimed is about to go."""
+    if desc & SGX_ENCL_PAGE_BEING_RECLAIMED:
+        sometimes("-EBUSY: the page is being reclaimed")
+        return True
+    return False
 
 
 @kernel
@@ -380,14 +388,21 @@ def sgx_vma_fault(mm: mm_struct, encl: Any, index: int) -> str:
     mutex_lock(encl.lock)
     entry = sgx_encl_load_page(encl, index)
     if IS_ERR(entry):
+        vmret = sgx_fault_load_failed(encl, index, entry)
         mutex_unlock(encl.lock)
-        if entry == -EBUSY:
-            return VM_FAULT_NOPAGE
-        return VM_FAULT_SIGBUS
+        return vmret
     vmret = vmf_insert_pfn(mm, index, entry.epc_page)
     sgx_encl_test_and_clear_young(mm, entry)
     mutex_unlock(encl.lock)
     return vmret
+
+
+@part_of("sgx_vma_fault")
+def sgx_fault_load_failed(encl: sgx_encl, index: int, ret: int) -> str:
+    """-EBUSY is retried, any other error of sgx_encl_load_page() is SIGBUS."""
+    if ret == -EBUSY:
+        return VM_FAULT_NOPAGE
+    return VM_FAULT_SIGBUS
 
 
 @kernel

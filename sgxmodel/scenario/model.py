@@ -133,6 +133,7 @@ class Scenario:
     ``epc``: pages per node; ``scan``: SGX_NR_TO_SCAN; ``low`` and ``high``:
     watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
     size in pages, a power of two; ``fail``: how often each failure may happen;
+    ``small``: every interleaving can be covered in seconds;
     ``promises``: companions that a run of the search must reach.
     """
 
@@ -147,6 +148,7 @@ class Scenario:
     sgx2: bool = True
     ksgxd: bool = False
     schedules: int = 300
+    small: bool = False
     enclaves: tuple[tuple[str, int], ...] = ()
     fail: tuple[tuple[str, int], ...] = ()
     setup: tuple[CallSpec, ...] = ()

@@ -8,7 +8,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-
 TOKEN = re.compile(r"<([^<>|]*)\|([^<>|]*)\|(\d+)>")
 POINTEE = re.compile(r"sizeof\(\*(\w+)\)")
 STRUCT = re.compile(r"struct (\w+)")
