@@ -64,7 +64,7 @@ from sgxmodel.search.verdict import Verdict as Answer
 @click.option(
     "--schedules",
     type=click.IntRange(1, 10**6),
-    default=60,
+    default=24,
     metavar="N",
     show_default=True,
     help="Of each scenario, before a mutant is a survivor.",

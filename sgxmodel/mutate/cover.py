@@ -17,7 +17,7 @@ from sgxmodel.scenario.model import Scenario, TaskLine
 from sgxmodel.search.check import Search
 from sgxmodel.search.run import Runner
 
-RUNS = 24
+RUNS = 12
 ORDERS = 400
 KEPT = 0.5
 """A promise counts if this part of the clean target's runs keep it."""

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from sgxmodel.mutate.operators.base import (
     LOCKS,
     UNLOCKS,
     Edit,
+    Suite,
     called,
     delete,
     expressions,
@@ -61,9 +64,9 @@ def add_reference(tree: ast.FunctionDef) -> Iterator[Edit]:
     for suite, i, stmt in statements(tree):
         if isinstance(stmt, ast.Expr) and called(stmt) in REFERENCES:
 
-            def change(twin, suite=suite, i=i):  # type: ignore[no-untyped-def]
+            def change(twin: Callable[[Any], Any], suite: Suite = suite, i: int = i) -> None:
                 where = twin(suite)
-                where[i] = ast.If(ast.Constant(True), [where[i], where[i]], [])
+                where.insert(i, copy.deepcopy(where[i]))
 
             yield Edit(stmt, f"'{text(stmt)}' twice", change)
 
@@ -149,7 +152,7 @@ def drop_statement(tree: ast.FunctionDef) -> Iterator[Edit]:
 
 @operator(
     "swap-statements",
-    "two statements in the other order",
+    "two statements in the other order, unless both are in one section and do not touch",
     "list_del(page.list)\npage.flags = 0",
     "page.flags = 0\nlist_del(page.list)",
 )
@@ -158,6 +161,8 @@ def swap_statements(tree: ast.FunctionDef) -> Iterator[Edit]:
         j = neighbour(suite, i, 1)
         if j is None or not _simple(stmt) or not _simple(suite[j]):
             continue
+        if _held(tree, stmt) and not _touching(stmt, suite[j]):
+            continue  # nobody looks between two statements of one locked section
         yield reorder(suite, i, j, f"'{text(suite[j])}' before '{text(stmt)}'")
 
 
@@ -165,6 +170,35 @@ def _simple(stmt: ast.stmt) -> bool:
     """Neither a jump nor a lock: those have operators of their own."""
     name = called(stmt)
     return not isinstance(stmt, EXITS) and name not in LOCKS and name not in UNLOCKS | {"goto"}
+
+
+def _held(tree: ast.FunctionDef, stmt: ast.stmt) -> bool:
+    """Whether a lock was taken before and not given back, in the order of the text."""
+    last = ""
+    for _, _, other in statements(tree):
+        if other.lineno < stmt.lineno and (called(other) in LOCKS or called(other) in UNLOCKS):
+            last = called(other)
+    return last in LOCKS
+
+
+def _touching(one: ast.stmt, two: ast.stmt) -> bool:
+    """Whether two statements may depend on each other: calls and common names do."""
+    return bool(_names(one) & _names(two)) or any(
+        isinstance(part, ast.If | ast.For | ast.While) for part in (one, two)
+    )
+
+
+def _names(stmt: ast.stmt) -> set[str]:
+    """Fields and stored locals; a call of the driver's own may touch anything."""
+    out = {n.attr for n in ast.walk(stmt) if isinstance(n, ast.Attribute)}
+    for node in ast.walk(stmt):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            out.add(node.id)
+        if called(node).startswith(("sgx_", "__sgx_", "encl_")):
+            out.add("(call)")
+    if isinstance(stmt, ast.Assign):
+        return out | {n.id for n in ast.walk(stmt.value) if isinstance(n, ast.Name)}
+    return out
 
 
 @operator(

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from sgxmodel.mutate.operators.base import Edit, called, expressions, operator, replace, statements
 
@@ -114,7 +115,7 @@ def arithmetic(tree: ast.FunctionDef) -> Iterator[Edit]:
     for _, _, stmt in statements(tree):
         if isinstance(stmt, ast.AugAssign) and type(stmt.op) in OTHER:
 
-            def change(twin, stmt=stmt):  # type: ignore[no-untyped-def]
+            def change(twin: Callable[[Any], Any], stmt: ast.AugAssign = stmt) -> None:
                 twin(stmt).op = OTHER[type(stmt.op)]()
 
             old, new = SIGNS[type(stmt.op)], SIGNS[OTHER[type(stmt.op)]]
