@@ -150,7 +150,9 @@ void lock_drop(struct eng_lock *lock, const char *func)
 	/* Whoever takes it next sees a consistent state, or one that is broken. */
 	W.quiet++;
 	if (lock->kind == ENG_SPIN)
-		probe_pages();
+		probe_pages(lock);
+	else if (strstr(lock->name, "encl->lock"))
+		probe_encl_unlock(lock);
 	W.quiet--;
 	lock->owner = NULL;
 	drop(t, lock, 0);

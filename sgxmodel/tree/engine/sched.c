@@ -553,6 +553,12 @@ struct task_struct *eng_current(void)
 	return &cur()->pub;
 }
 
+int eng_task(void);
+int eng_task(void)
+{
+	return W.current;
+}
+
 int eng_signal_pending(void)
 {
 	yield_at(__func__);
