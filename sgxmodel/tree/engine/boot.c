@@ -260,7 +260,7 @@ static void open_stage(const struct eng_config *c)
 	memcpy(W.fail, c->fail, sizeof(W.fail));
 	W.step = W.accesses = 0;
 	W.limit = 40000;
-	W.ended = W.requested = W.excused = W.stuck = 0;
+	W.ended = W.requested = W.excused = W.stuck = W.leaked = 0;
 	W.seq_pos = 0;
 	keep->result.nfound = 0;
 }
@@ -437,6 +437,7 @@ int eng_high(void);
 int eng_va_slots(void);
 int eng_size(int encl);
 int eng_requested(void);
+int eng_leaked(void);
 void eng_stuck(void);
 int eng_section_pages(int section);
 
@@ -468,6 +469,11 @@ int eng_size(int encl)
 void eng_stuck(void)
 {
 	W.stuck = 1;
+}
+
+int eng_leaked(void)
+{
+	return W.leaked;
 }
 
 int eng_requested(void)

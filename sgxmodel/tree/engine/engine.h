@@ -62,6 +62,7 @@ struct task {
 	u32 wait_mask;
 	int preempt;			/* spinlocks held and preempt_disable() */
 	int held_cnt;
+	int of_all;			/* spinlocks held that are no enclave's own */
 	struct held held[HELD_MAX];
 	int node;
 	int signal;
@@ -116,6 +117,7 @@ struct world {
 	int work_head, work_tail, worker_busy;
 	int seq_pos;			/* sequential mode: next call in the order */
 	int fail[ENG_FAILS];
+	int leaked;			/* an EREMOVE failed on request: its page stays a child */
 	int requested;			/* a failure on request happened in this run */
 	int excused;
 	u64 rng;

@@ -545,6 +545,7 @@ int fail_on_request(int what)
 		return 0;
 	W.fail[what]--;
 	W.requested = W.excused = 1;
+	W.leaked |= what == FAIL_EREMOVE;
 	TRACE("fails on request");
 	return 1;
 }

@@ -40,6 +40,7 @@ unsigned long probe_epc_offset(const void *addr);
 #define MANY 256
 
 int eng_scan(void);
+int eng_leaked(void);
 
 static const struct file_operations *encl_fops;
 
@@ -96,19 +97,24 @@ HARNESS static int reclaimable(void)
 
 void eng_stuck(void);
 
+/* A page that a pass had room for leads the list after it: it was not moved, or was young. */
 HARNESS void tree_reclaim(void)
 {
-	const struct list_head *first = ACTIVE.next;
-	int count = reclaimable();
+	const struct list_head *had_room[8], *pos = ACTIVE.next;
+	int n = 0;
 
+	if (!ACTIVE_LOCK.owner)
+		for (; pos != &ACTIVE && n < 8 && n < eng_scan(); pos = pos->next)
+			had_room[n++] = pos;
 	sgx_reclaim_pages();
-	if (count && ACTIVE.next == first && reclaimable() == count)
-		eng_stuck();
+	while (n--)
+		if (had_room[n] == ACTIVE.next)
+			eng_stuck();
 }
 
 /*
- * All is quiet, and a pass left the list as it was: perhaps because its pages
- * were young.  Passes that follow find them old, and write them all out.
+ * All is quiet, and a pass may not have got on.  Passes that follow find young
+ * pages old, and write them all out.
  */
 HARNESS void probe_passes(void)
 {
@@ -494,7 +500,8 @@ HARNESS void probe_encl(void *private_data)
 	int resident = 0, evicted = 0, id = (int)(encl->base >> 32) - 1;
 	unsigned long busy = 1UL << SGX_ENCL_IOCTL;
 
-	if (encl->lock.owner || (encl->flags & busy) ||
+	/* The SECS of a page that was leaked cannot be evicted any more. */
+	if (encl->lock.owner || (encl->flags & busy) || eng_leaked() ||
 	    !(encl->flags & (1UL << SGX_ENCL_CREATED)) || encl->page_array.lock.owner)
 		return;
 	for (int i = 0; i < encl->page_array.count; i++) {
