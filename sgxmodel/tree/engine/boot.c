@@ -161,12 +161,16 @@ static void task_main(struct task *t)
 static void end_main(struct task *t)
 {
 	wait_on(WAIT_IDLE, NULL, 0);
+	race_join_all();
 	(void)t;
 	W.quiet++;
 	probe_quiet();
 	W.quiet--;
+	if (W.stuck && !W.requested)
+		probe_passes();
 	user_close_all();
 	wait_on(WAIT_IDLE, NULL, 0);
+	race_join_all();
 	W.quiet++;
 	probe_end();
 	if (!W.requested)
@@ -256,7 +260,7 @@ static void open_stage(const struct eng_config *c)
 	memcpy(W.fail, c->fail, sizeof(W.fail));
 	W.step = W.accesses = 0;
 	W.limit = 40000;
-	W.ended = W.requested = W.excused = 0;
+	W.ended = W.requested = W.excused = W.stuck = W.leaked = 0;
 	W.seq_pos = 0;
 	keep->result.nfound = 0;
 }
@@ -295,6 +299,8 @@ int eng_boot(const struct eng_config *config, const struct eng_call *calls, int 
 	memset(&keep->schedule, 0, offsetof(struct eng_schedule, switches));
 	keep->error[0] = 0;
 	begin_result();
+	race_forget();
+	race_start();
 	eng_tunables = (struct eng_tunables){
 		config->scan, config->low, config->high, config->va_slots,
 	};
@@ -347,6 +353,7 @@ static void run(void)
 
 	state_restore();
 	begin_result();
+	race_start();
 	first = sched_start();
 	sched_run(first);
 	keep->result.ended = W.ended;
@@ -430,6 +437,8 @@ int eng_high(void);
 int eng_va_slots(void);
 int eng_size(int encl);
 int eng_requested(void);
+int eng_leaked(void);
+void eng_stuck(void);
 int eng_section_pages(int section);
 
 int eng_scan(void)
@@ -455,6 +464,16 @@ int eng_va_slots(void)
 int eng_size(int encl)
 {
 	return keep->config.size[encl];
+}
+
+void eng_stuck(void)
+{
+	W.stuck = 1;
+}
+
+int eng_leaked(void)
+{
+	return W.leaked;
 }
 
 int eng_requested(void)

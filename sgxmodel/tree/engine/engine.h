@@ -62,6 +62,7 @@ struct task {
 	u32 wait_mask;
 	int preempt;			/* spinlocks held and preempt_disable() */
 	int held_cnt;
+	int of_all;			/* spinlocks held that are no enclave's own */
 	struct held held[HELD_MAX];
 	int node;
 	int signal;
@@ -75,6 +76,8 @@ struct task {
 	int calls;
 	int first_call;			/* into keep->calls */
 	int srcu_depth;
+	int pinned;			/* holds a lock that is no struct eng_lock: no yields */
+	int race_ok;			/* inside of data_race() */
 	struct file *fput_later;	/* task work: runs when the call returns */
 	/* its CPU */
 	struct mm_struct *mm;
@@ -114,9 +117,11 @@ struct world {
 	int work_head, work_tail, worker_busy;
 	int seq_pos;			/* sequential mode: next call in the order */
 	int fail[ENG_FAILS];
+	int leaked;			/* an EREMOVE failed on request: its page stays a child */
 	int requested;			/* a failure on request happened in this run */
 	int excused;
 	u64 rng;
+	int stuck;			/* a pass over reclaimable pages moved none */
 	int ended;
 	u32 progress_step;
 };
@@ -191,6 +196,25 @@ void trace_event(const void *pc, const char *fmt, ...) __attribute__((format(pri
 void sometimes(int what);
 const char *driver_function(void);
 
+void race_found(const char *id, u32 offender, u32 a, u32 b, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* -- data races (race.c) ------------------------------------------------------------------ */
+
+extern int race_on;
+void eng_publish(const void *object);
+void eng_consume(const void *object);
+void eng_data_race(int change);
+void race_init(void);
+void race_forget(void);
+void race_start(void);
+void race_acquire(const void *address);
+void race_release(const void *address);
+void race_meet(int task);
+void race_join_all(void);
+void race_access(const void *address, size_t size, int write, int plain, const void *pc);
+void race_free(const void *address, size_t size, const void *pc);
+
 /* -- memory (mem.c, state.c) ------------------------------------------------------------ */
 
 extern u8 *heap_base;
@@ -200,6 +224,7 @@ void check_access(const void *addr, size_t size, int write, const void *pc);
 void mem_mark_baseline(void);
 void mem_check_leaks(void);
 const char *object_name(const void *addr);
+const char *object_field(const void *addr);
 void *engine_alloc(size_t size, const char *what);
 void engine_free(void *ptr);
 int state_init(void);
@@ -207,6 +232,8 @@ void state_pristine(void);
 void state_save(void);
 void state_restore(void);
 int in_state(const void *addr, size_t size);
+void *state_low(void);
+void *state_high(void);
 extern size_t heap_used;
 
 void crash_init(void);
@@ -224,10 +251,13 @@ void worker_main(struct task *task);
 void run_task_work(struct task *task);
 int access_of_absent_page(const struct eng_call *call);
 void file_release(struct file *file);
+struct list_head;
+void eng_list_linked(const char *func, const struct list_head *entry);
 struct file *file_new(int encl);
 void shmem_release(struct file *file);
 void notifier_free_work(struct eng_notifier *mn);
 void tlb_flush(struct task *task);
+void interrupt(int task);
 void srcu_wait_mask(struct eng_srcu *srcu, u32 mask);
 
 struct frame {
@@ -258,12 +288,16 @@ long tree_ioctl(struct file *file, int verb, int encl, int arg, int type);
 int tree_memory_failure(unsigned long pfn);
 void tree_reclaim(void);
 void tree_direct(void);
-void probe_pages(void);
+void probe_pages(const struct eng_lock *released);
+void probe_encl_unlock(const struct eng_lock *lock);
+void probe_passes(void);
 void probe_encl(void *private_data);
 void probe_quiet(void);
 void probe_end(void);
 int probe_encl_ready(void *private_data, int page, int sgx2);
 int probe_exhausted(void);
+int probe_epc_page(const void *addr);
+size_t probe_epc_offset(const void *addr);
 const char *probe_name(const void *addr, const char *what, size_t offset);
 
 #endif

@@ -7,6 +7,8 @@
 #include "engine.h"
 
 #define CLASSES 32
+/* Readers do not wait for each other: a second object to order by. */
+#define READERS(lock) ((const void *)&(lock)->readers)
 
 static const char *class_name[CLASSES];
 static int nclasses;
@@ -58,15 +60,24 @@ static void order(struct task *t, const struct eng_lock *lock, const char *func)
 	}
 }
 
+/* The locks that EPC pages are protected by: statics, and those of nodes. */
+static int of_all(const struct eng_lock *lock)
+{
+	return in_state(lock, sizeof(*lock)) || strstr(lock->name, "node");
+}
+
 static void take(struct task *t, struct eng_lock *lock, int shared, const char *func)
 {
 	order(t, lock, func);
+	race_acquire(lock);
+	if (!shared)
+		race_acquire(READERS(lock));
 	if (shared)
 		lock->readers |= 1U << t->id;
 	else
 		lock->owner = &t->pub;
 	if (lock->kind == ENG_SPIN)
-		t->preempt++;
+		t->preempt++, t->of_all += of_all(lock);
 	if (t->held_cnt == HELD_MAX)
 		fatal("17-lock-order", func, "too many locks are held");
 	t->held[t->held_cnt++] = (struct held){ lock, shared };
@@ -74,8 +85,9 @@ static void take(struct task *t, struct eng_lock *lock, int shared, const char *
 	      "mutex_lock" : shared ? "mmap_read_lock" : "mmap_write_lock", lock->name);
 }
 
-static void drop(struct task *t, struct eng_lock *lock)
+static void drop(struct task *t, struct eng_lock *lock, int shared)
 {
+	race_release(shared ? READERS(lock) : (const void *)lock);
 	for (int i = t->held_cnt - 1; i >= 0; i--)
 		if (t->held[i].lock == lock) {
 			memmove(&t->held[i], &t->held[i + 1],
@@ -84,7 +96,7 @@ static void drop(struct task *t, struct eng_lock *lock)
 			break;
 		}
 	if (lock->kind == ENG_SPIN)
-		t->preempt--;
+		t->preempt--, t->of_all -= of_all(lock);
 	W.dirty = 1;
 	TRACE("%s(%s)", lock->kind == ENG_SPIN ? "spin_unlock" : lock->kind == ENG_MUTEX ?
 	      "mutex_unlock" : "mmap_unlock", lock->name);
@@ -144,10 +156,12 @@ void lock_drop(struct eng_lock *lock, const char *func)
 	/* Whoever takes it next sees a consistent state, or one that is broken. */
 	W.quiet++;
 	if (lock->kind == ENG_SPIN)
-		probe_pages();
+		probe_pages(lock);
+	else if (strstr(lock->name, "encl->lock"))
+		probe_encl_unlock(lock);
 	W.quiet--;
 	lock->owner = NULL;
-	drop(t, lock);
+	drop(t, lock, 0);
 	eng_yield_point();
 }
 
@@ -223,6 +237,6 @@ void eng_mmap_unlock(struct mm_struct *mm, int write, const char *func)
 		lock->owner = NULL;
 	else
 		lock->readers &= ~me;
-	drop(t, lock);
+	drop(t, lock, !write);
 	eng_yield_point();
 }
