@@ -71,7 +71,9 @@ def translate(S: State, mm: mm_struct, index: int) -> frame | None:
             aex(S, cpu)
             raise Fault("bad-mapping", f"the TLB of {cpu} has {p} for page {index}", BAD)
         return p
-    p = None if S[mm.mm_users] is FREED else S[mm.pte + index]
+    if S[mm.mm_users] is FREED:
+        return None
+    p = S[mm.pte + index]
     if p is None or "w" not in S[mm.pte_prot + index]:
         return None
     own = S[p.page_type] in CHILDREN and S[p.linaddr] == index
