@@ -48,6 +48,8 @@ def traces(tasks: st.SearchStrategy[str] = WORDS) -> st.SearchStrategy[Trace]:
         switches=st.lists(st.builds(Switch, st.none() | POINTS, tasks), max_size=3).map(tuple),
         choices=st.lists(st.builds(Choice, POINTS, NUMBERS), max_size=3).map(tuple),
         steps=st.lists(steps, max_size=8).map(tuple),
+        patches=st.lists(WORDS, max_size=2).map(tuple),
+        memory=st.booleans(),
     )
 
 

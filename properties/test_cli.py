@@ -267,3 +267,20 @@ def test_a_closed_space_holds() -> None:
     result = CliRunner().invoke(cli.main, words)
     assert result.exit_code == 0
     assert "HOLDS" in result.output
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (("-s", "x-eaug-eaug"), 0, "EQUIVALENT"),
+        (("--replace", "sgx_epc_move_reclaimable=list_move"), 1, "DIFFERENT"),
+        (("--replace", "sgx_epc_move_reclaimable"), 2, "FUNCTION=FUNCTION"),
+        (("-s", "x-eaug-eaug", "--states", "100"), 3, "INCONCLUSIVE"),
+        (("--budget", "0.01"), 3, "INCONCLUSIVE"),
+    ],
+)
+def test_compare_says_how_it_ended(words: tuple[str, ...], status: int, says: str) -> None:
+    result = run("compare", "list_v2", "list_v2", *words)
+    assert result.exit_code == status
+    assert says in result.output
+    assert max(map(len, result.stdout.splitlines()), default=0) <= 72

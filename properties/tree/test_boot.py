@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from properties.tree.trees import engine_of, library_of, runner
-from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.scenario.catalogue import SCENARIOS, scenario
 from sgxmodel.search.schedule import Schedule
-from sgxmodel.tree.binding import RESULT_NONE, WALK
+from sgxmodel.tree.binding import RESULT_NONE, WALK, Engine
+from sgxmodel.tree.build import build, compiler
+from sgxmodel.tree.check import check_scenario
+from sgxmodel.tree.source import find
 
 HASHES = """
 import sys
@@ -30,6 +34,20 @@ for name in sys.argv[2:]:
     print(runner.result.hash)
 """
 
+BY_ANY_COMPILER = {
+    "fault-reclaim": set(),
+    "eaug-eaug": {("16-benign-race", "sgx_encl_eaug_page")},
+    "remove-reclaim": {
+        ("6-references", "sgx_reclaim_pages"),
+        ("18-plain-read", "sgx_reclaim_pages"),
+    },
+    "poison-reclaim": {
+        ("11-free-count", "sgx_free_epc_page"),
+        ("18-data-race", "sgx_reclaim_pages"),
+        ("18-plain-read", "arch_memory_failure"),
+    },
+}
+
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_runs_every_scenario(tree: Path, name: str) -> None:
@@ -39,6 +57,16 @@ def test_runs_every_scenario(tree: Path, name: str) -> None:
     first = made.plan.config.setup
     ends = RESULT_NONE not in made.result.result[first : len(made.plan.calls)]
     assert ends or found
+
+
+@pytest.mark.parametrize("command", ["gcc", "clang"])
+def test_both_compilers_find_the_same(tree: Path, command: str) -> None:
+    if shutil.which(command) is None:
+        pytest.skip(f"{command} is not installed")
+    engine = Engine(build(find(tree), compiler(command)))
+    for name, kinds in BY_ANY_COMPILER.items():
+        result, _ = check_scenario(engine, scenario(name), runs=4000, traces=False)
+        assert {f.violation.key for f in result.findings} == kinds
 
 
 def test_a_run_is_the_same_in_every_process(tree: Path) -> None:

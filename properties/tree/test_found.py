@@ -10,7 +10,7 @@ import pytest
 from properties.tree.trees import edited, kinds, runner, searched
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.minimise import minimise
-from sgxmodel.tree.record import record, schedule_of, uses_memory
+from sgxmodel.tree.record import record, schedule_of
 
 EVICTED_THEN_REMOVED = """
 scenario evicted-then-removed
@@ -75,7 +75,7 @@ def test_a_trace_names_source_and_leads_back(tree: Path) -> None:
     trace = record(search.runner, small, "tree")
     assert any(s.function == "sgx_encl_eaug_page" and s.lineno for s in trace.steps)
     assert any("xa_insert() = -16" in s.text for s in trace.steps)
-    found = search.runner.replay(schedule_of(search.runner, trace), uses_memory(trace))
+    found = search.runner.replay(schedule_of(search.runner, trace), trace.memory)
     assert key in {f.violation.key for f in found}
 
 

@@ -3,16 +3,15 @@
 
 from __future__ import annotations
 
-import difflib
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from properties.tree.trees import any_tree, edited
+from properties.tree.trees import any_tree, edited, patch_of
 from sgxmodel.errors import UserError
 from sgxmodel.scenario.catalogue import scenario
-from sgxmodel.search.verdict import Verdict
+from sgxmodel.search.verdict import Checked, Verdict
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.source import DRIVER, HEADERS, find, opened
 from sgxmodel.tree.target import TreePlan, check_tree, is_tree
@@ -25,19 +24,12 @@ def plan_of(tree: Path, *patches: Path) -> TreePlan:
     return TreePlan(str(tree), scenarios, patches, runs=3000)
 
 
-def patch_of(tree: Path, to: Path, old: str, new: str) -> Path:
-    name = f"{DRIVER}/encl.c"
-    before = (tree / name).read_text()
-    after = before.replace(old, new)
-    diff = difflib.unified_diff(
-        before.splitlines(True), after.splitlines(True), f"a/{name}", f"b/{name}"
-    )
-    to.write_text("From: somebody\nSubject: [PATCH] x\n\n---\n" + "".join(diff))
-    return to
+def checked(plan: TreePlan) -> list[Checked]:
+    return [c for c in check_tree(plan) if c is not None]
 
 
 def test_check(tmp_path: Path) -> None:
-    results = {c.result.scenario.name: c for c in check_tree(plan_of(any_tree()))}
+    results = {c.result.scenario.name: c for c in checked(plan_of(any_tree()))}
     assert results["fault-reclaim"].result.verdict is Verdict.PASSED
     assert results["eaug-eaug"].result.verdict is Verdict.VIOLATED
     assert [t.key for t in results["eaug-eaug"].traces] == [
@@ -49,9 +41,9 @@ def test_patch_shows_only_what_is_new(tmp_path: Path) -> None:
     tree = any_tree()
     before = find(tree).text()
     patch = patch_of(tree, tmp_path / "x.patch", CONDITION, "pcmd_page_empty")
-    results = {c.result.scenario.name: c for c in check_tree(plan_of(tree, patch))}
+    results = {c.result.scenario.name: c for c in checked(plan_of(tree, patch))}
     assert results["eaug-eaug"].result.verdict is Verdict.PASSED
-    assert results["eaug-eaug"].result.message == "known: 16-benign-race in sgx_encl_eaug_page"
+    assert results["eaug-eaug"].result.known == (("16-benign-race", "sgx_encl_eaug_page"),)
     assert ("8-evicted", "__sgx_encl_eldu") in {t.key for t in results["fault-reclaim"].traces}
     assert find(tree).text() == before
 

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import shutil
 import tarfile
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -33,15 +35,27 @@ def trees() -> tuple[Path, ...]:
 
 
 def unpacked(archive: Path) -> Path:
-    """Only the driver's files, once: an archive takes a minute to read."""
+    """Only the driver's files, once: an archive takes a minute to read.
+
+    Two processes may both do it; what is there under the name is always whole.
+    """
     to = cache_directory().parent / "sources" / archive.name.removesuffix(".tar.xz")
-    if not (to / DRIVER / "main.c").is_file():
-        wanted = (str(DRIVER), *map(str, HEADERS))
+    if to.is_dir():
+        return to
+    to.parent.mkdir(parents=True, exist_ok=True)
+    wanted = (f"{DRIVER}/", *map(str, HEADERS))
+    with TemporaryDirectory(dir=to.parent) as scratch:
         with tarfile.open(archive) as tar:
             for member in tar:
                 member.name = member.name.partition("/")[2]
                 if member.isfile() and member.name.startswith(wanted):
-                    tar.extract(member, to, filter="data")
+                    tar.extract(member, scratch, filter="data")
+        fresh = Path(scratch).rename(to.with_name(f".{to.name}.{os.getpid()}"))
+        Path(scratch).mkdir()
+    try:
+        fresh.rename(to)
+    except OSError:  # another process was first
+        shutil.rmtree(fresh)
     return to
 
 
@@ -100,4 +114,16 @@ def edited(source: Path, to: Path, edits: list[tuple[str, str, str]]) -> Path:
         text = file.read_text()
         assert old in text, (name, old)
         file.write_text(text.replace(old, new))
+    return to
+
+
+def patch_of(tree: Path, to: Path, old: str, new: str) -> Path:
+    name = f"{DRIVER}/encl.c"
+    before = (tree / name).read_text()
+    assert old in before, old
+    after = before.replace(old, new)
+    diff = difflib.unified_diff(
+        before.splitlines(True), after.splitlines(True), f"a/{name}", f"b/{name}"
+    )
+    to.write_text("From: somebody\nSubject: [PATCH] x\n\n---\n" + "".join(diff))
     return to

@@ -10,7 +10,9 @@ import click
 
 from sgxmodel import __version__
 from sgxmodel.cli.check import check_command
+from sgxmodel.cli.compare import compare_command
 from sgxmodel.cli.listing import list_command
+from sgxmodel.cli.mutate import mutate_command
 from sgxmodel.cli.replay import replay_command
 
 
@@ -21,5 +23,7 @@ def main() -> None:
 
 
 main.add_command(check_command, "check")
+main.add_command(compare_command, "compare")
 main.add_command(replay_command, "replay")
+main.add_command(mutate_command, "mutate")
 main.add_command(list_command, "list")

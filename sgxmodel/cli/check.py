@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,15 @@ from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded
 from sgxmodel.cli.progress import progress
 from sgxmodel.errors import ScenarioError, UserError
 from sgxmodel.report import files, json, summary
-from sgxmodel.revisions import revision
+from sgxmodel.revisions import REVISIONS, revision
 from sgxmodel.scenario import catalogue
-from sgxmodel.scenario.coverage import coverage
+from sgxmodel.scenario.coverage import call_coverage, coverage
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.text import parse
-from sgxmodel.search.target import Checked, Plan, check_target
-from sgxmodel.search.verdict import Verdict, worst
+from sgxmodel.search import known
+from sgxmodel.search.target import Plan, check_target
+from sgxmodel.search.verdict import Checked, Verdict, worst
+from sgxmodel.tree.target import TreePlan, check_tree, is_tree
 
 SCENARIO_BYTES_MAX = 1 << 20
 MARGIN = 0.6
@@ -83,6 +85,32 @@ MARGIN = 0.6
     help="Cover every interleaving (small scenarios); ends in HOLDS if it closes.",
 )
 @click.option("--coverage", "counts", is_flag=True, help="Count all that was seen.")
+@click.option(
+    "--patch",
+    "patches",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Apply a diff or mail to a copy of the tree; only what is new counts.  May be repeated.",
+)
+@click.option(
+    "--known",
+    "known_file",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Kinds of violations that do not count, as --save-known wrote them.",
+)
+@click.option(
+    "--save-known",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Write down the kinds of violations that were found.",
+)
+@click.option(
+    "--cc",
+    metavar="COMMAND",
+    help="The compiler of a kernel tree.  [default: $CC, gcc or clang]",
+)
 @guarded
 def check_command(
     target: str,
@@ -95,21 +123,43 @@ def check_command(
     jobs: int,
     exhaustive: bool,
     counts: bool,
+    patches: tuple[Path, ...],
+    known_file: Path | None,
+    save_known: Path | None,
+    cc: str | None,
 ) -> int:
-    """Run scenarios on TARGET and report which invariants they violate."""
+    """Run scenarios on TARGET and report which invariants they violate.
+
+    TARGET is a revision of the model ('sgxmodel list targets'), the directory of a
+    kernel tree, or DIRECTORY@REVISION of a git repository; a directory is never
+    written to.
+    """
     deadline = None if budget is None else time.monotonic() + budget - min(MARGIN, budget / 4)
     try:
-        revision(target)
-        scenarios = _scenarios(names)
+        tree = _is_tree(target)
+        only_for(tree, {"--patch": patches, "--cc": cc}, {"--exhaustive": exhaustive})
+        scenarios = named_scenarios(names)
         files.usable(traces)
+        old = known.read(known_file) if known_file else frozenset()
+        if save_known:
+            known.writable(save_known)
         if json_file not in (None, "-"):
             _json_writable(Path(str(json_file)))
     except UserError as error:
         if json_file == "-":
             click.echo(json.document(target, (), str(error), Verdict.ERROR), nl=False)
         raise
-    plan = Plan(target, scenarios, schedules, seed, deadline, jobs, exhaustive)
-    checked, interrupted = _run(plan)
+    if tree:
+        tree_plan = TreePlan(target, scenarios, patches, schedules, seed, deadline, jobs, cc)
+        checked, interrupted = _run_tree(tree_plan, json_file)
+    else:
+        plan = Plan(target, scenarios, schedules, seed, deadline, jobs, exhaustive)
+        checked, interrupted = _run(
+            len(scenarios), scenarios, lambda runs: check_target(plan, runs)
+        )
+    if save_known and not interrupted:
+        known.write(save_known, known.kinds(checked))
+    checked = [known.without(c, old) for c in checked]
     entries, problems = files.save(traces, ((c.result, c.traces) for c in checked))
     note = "interrupted" if interrupted else ""
     whole = not names and not interrupted
@@ -122,7 +172,24 @@ def check_command(
     return INTERRUPTED if interrupted else worst(e.verdict for e in entries).status
 
 
-def _scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
+def _is_tree(target: str) -> bool:
+    """A revision's name comes first.  Raises for what is neither."""
+    if target not in REVISIONS and is_tree(target):
+        return True
+    revision(target)
+    return False
+
+
+def only_for(tree: bool, trees: dict[str, Any], models: dict[str, Any]) -> None:
+    """Options that do not fit the target are errors, not ignored."""
+    for option, given in (models if tree else trees).items():
+        if given:
+            what = "revisions of the model" if tree else "the directory of a kernel tree"
+            raise UserError(f"{option} is for {what}")
+
+
+def named_scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
+    """The scenarios of these names or files, all named ones if none is given."""
     if not names:
         return tuple(catalogue.SCENARIOS.values())
     chosen: dict[str, Scenario] = {}
@@ -156,19 +223,34 @@ def _json_writable(path: Path) -> None:
         raise UserError(f"{path}: cannot be written: give --json another file")
 
 
-def _run(plan: Plan) -> tuple[list[Checked], bool]:
+Results = Callable[[Callable[[int, int], None]], Iterable["Checked | None"]]
+
+
+def _run(total: int, scenarios: Sequence[Scenario], results: Results) -> tuple[list[Checked], bool]:
     """All results that there are, in the order of the scenarios; whether it was interrupted."""
     done: list[Checked] = []
     interrupted = False
-    with progress(len(plan.scenarios)) as (advance, runs):
+    with progress(total) as (advance, runs):
         try:
-            for one in check_target(plan, runs):
-                done.append(one)
+            for one in results(runs):
+                if one is not None:
+                    done.append(one)
                 advance()
         except KeyboardInterrupt:
             interrupted = True
-    order = {scenario.name: i for i, scenario in enumerate(plan.scenarios)}
+    order = {scenario.name: i for i, scenario in enumerate(scenarios)}
     return sorted(done, key=lambda c: order[c.result.scenario.name]), interrupted
+
+
+def _run_tree(plan: TreePlan, json_file: str | None) -> tuple[list[Checked], bool]:
+    """With patches each scenario is run on the tree without them first."""
+    total = len(plan.scenarios) * (2 if plan.patches else 1)
+    try:
+        return _run(total, plan.scenarios, lambda runs: check_tree(plan))
+    except UserError as error:
+        if json_file == "-":
+            click.echo(json.document(plan.target, (), str(error), Verdict.ERROR), nl=False)
+        raise
 
 
 def _write_json(name: str, target: str, entries: list[summary.Entry], note: str) -> None:
@@ -200,4 +282,6 @@ def _coverage(target: str, entries: list[summary.Entry]) -> list[Any]:
         leaves.update(entry.result.leaves)
         sometimes.update(entry.result.sometimes)
     scenarios = [entry.result.scenario for entry in entries]
+    if target not in REVISIONS:
+        return call_coverage(scenarios, results)
     return list(coverage(revision(target), scenarios, results, leaves, sometimes))

@@ -10,6 +10,7 @@ import click
 
 from sgxmodel.cli.base import guarded
 from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.mutate.operators import OPERATORS
 from sgxmodel.report.layout import prose
 from sgxmodel.revisions import REVISIONS
 from sgxmodel.scenario import catalogue
@@ -31,6 +32,9 @@ KINDS = {
     "invariants": _Kind(
         "Invariants", lambda: [(i, cls.guarantee) for i, cls in INVARIANTS.items()]
     ),
+    "operators": _Kind(
+        "Mutation operators", lambda: [(o.name, o.about) for o in OPERATORS.values()]
+    ),
 }
 
 
@@ -38,7 +42,7 @@ KINDS = {
 @click.argument("what", type=click.Choice(list(KINDS)), required=False)
 @guarded
 def list_command(what: str | None) -> int:
-    """Name the targets, scenarios and invariants that there are."""
+    """Name the targets, scenarios, invariants and mutation operators that there are."""
     for kind in (KINDS[what],) if what else KINDS.values():
         if not what:
             click.echo(f"{kind.heading}:")

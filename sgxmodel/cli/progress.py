@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[int, int], None]]]:
+def progress(
+    total: int, what: str = "scenarios"
+) -> Iterator[tuple[Callable[[], None], Callable[[int, int], None]]]:
     """A bar on stderr, on a terminal only."""
     if not sys.stderr.isatty():
         yield (lambda: None), (lambda run, planned: None)
@@ -18,7 +20,7 @@ def progress(total: int) -> Iterator[tuple[Callable[[], None], Callable[[int, in
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     bar = Progress(
-        TextColumn("scenarios"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[runs]}"),

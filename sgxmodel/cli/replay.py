@@ -3,25 +3,45 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from sgxmodel.cli.base import guarded
+from sgxmodel.errors import UserError
 from sgxmodel.report import text
 from sgxmodel.report.layout import prose
-from sgxmodel.search.record import Answer, replay
+from sgxmodel.revisions import REVISIONS, revision
+from sgxmodel.search import record
+from sgxmodel.search.record import Answer, ReplayResult
+from sgxmodel.trace.events import Trace
 from sgxmodel.trace.text import read
+from sgxmodel.tree import replay as tree
+from sgxmodel.tree.target import is_tree
 
 
 @click.command()
 @click.argument("trace", metavar="TRACE", type=click.Path())
+@click.option("--target", metavar="TARGET", help="Run it on this target instead: does a fix help?")
+@click.option(
+    "--patch",
+    "patches",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Of a kernel tree: these patches instead of the trace's.  May be repeated.",
+)
+@click.option("--cc", metavar="COMMAND", help="The compiler of a kernel tree.")
 @guarded
-def replay_command(trace: str) -> int:
+def replay_command(
+    trace: str, target: str | None, patches: tuple[Path, ...], cc: str | None
+) -> int:
     """Run a trace again by its named steps.
 
     Exit status: 1 it reproduces, 0 it no longer does, 2 a step cannot be matched.
     """
     old = read(trace)
-    result = replay(old)
+    result = _replay(old, target, patches, cc)
     what = f"{old.invariant} in {old.function}"
     if result.trace is not None:
         same = "" if result.trace.steps == old.steps else ", by other steps than in the file"
@@ -33,3 +53,14 @@ def replay_command(trace: str) -> int:
         said = f"cannot be replayed: {what}: these steps of the trace did not happen:"
     click.echo("\n".join([*prose(said), *(n for note in result.notes for n in prose(note, 2, 2))]))
     return result.answer.value
+
+
+def _replay(
+    trace: Trace, target: str | None, patches: tuple[Path, ...], cc: str | None
+) -> ReplayResult:
+    where = target or trace.target
+    if where not in REVISIONS and is_tree(where):
+        return tree.replay(trace, target, patches or None, cc)
+    if patches or cc:
+        raise UserError(f"{'--patch' if patches else '--cc'} is for kernel trees")
+    return record.replay(trace, revision(where))

@@ -236,8 +236,7 @@ def sgx_encl_load_secs(encl: sgx_encl) -> Any:
 def __sgx_encl_load_page(encl: sgx_encl, entry: Any) -> Any:
     """__sgx_encl_load_page(): the entry with its page resident, or -errno."""
     if entry.epc_page is not None:
-        if entry.desc & SGX_ENCL_PAGE_BEING_RECLAIMED:
-            sometimes("-EBUSY: the page is being reclaimed")
+        if sgx_encl_page_busy(entry.desc):
             return -EBUSY
         return entry
     epc_page = sgx_encl_load_secs(encl)
@@ -268,6 +267,15 @@ def sgx_encl_load_page_in_vma(encl: sgx_encl, index: int, vm_prot_bits: str) -> 
         sometimes("a fault on a page whose rights the VMA exceeds")
         return -EFAULT
     return __sgx_encl_load_page(encl, entry)
+
+
+@part_of("__sgx_encl_load_page")
+def sgx_encl_page_busy(desc: int) -> bool:
+    """A page that is being reclaimed is about to go."""
+    if desc & SGX_ENCL_PAGE_BEING_RECLAIMED:
+        sometimes("-EBUSY: the page is being reclaimed")
+        return True
+    return False
 
 
 @kernel
@@ -386,14 +394,21 @@ def sgx_vma_fault(mm: mm_struct, vma: Any, index: int) -> str:
     mutex_lock(encl.lock)
     entry = sgx_encl_load_page_in_vma(encl, index, vma_prot_bits(vma))
     if IS_ERR(entry):
+        vmret = sgx_fault_load_failed(encl, index, entry)
         mutex_unlock(encl.lock)
-        if entry == -EBUSY:
-            return VM_FAULT_NOPAGE
-        return VM_FAULT_SIGBUS
+        return vmret
     vmret = vmf_insert_pfn(mm, vma, index, entry.epc_page)
     sgx_encl_test_and_clear_young(mm, entry)
     mutex_unlock(encl.lock)
     return vmret
+
+
+@part_of("sgx_vma_fault")
+def sgx_fault_load_failed(encl: sgx_encl, index: int, ret: int) -> str:
+    """-EBUSY is retried, any other error of sgx_encl_load_page() is SIGBUS."""
+    if ret == -EBUSY:
+        return VM_FAULT_NOPAGE
+    return VM_FAULT_SIGBUS
 
 
 # -- VA pages -----------------------------------------------------------------------------

@@ -28,6 +28,7 @@ from sgxmodel.driver.structs import (
     mm_of,
     process,
     sgx_encl,
+    sgx_encl_page,
     sgx_get_epc_virt_addr,
     va_page_cache,
 )
@@ -322,6 +323,7 @@ def sgx_encl_remove_pages(encl: sgx_encl, index: int) -> int:
         sometimes("-EBUSY: the page to remove is being reclaimed")
         ret = -EBUSY
         goto("out_unlock")
+    sgx_encl_announce_removal(entry)
     mutex_unlock(encl.lock)
     sgx_zap_enclave_ptes(encl, index)
     mutex_lock(encl.lock)
@@ -336,6 +338,11 @@ def sgx_encl_remove_pages(encl: sgx_encl, index: int) -> int:
     label("out_unlock")
     mutex_unlock(encl.lock)
     return ret
+
+
+@part_of("sgx_encl_remove_pages")
+def sgx_encl_announce_removal(entry: sgx_encl_page) -> None:
+    """Nothing tells a fault between here and the free that the page is going."""
 
 
 # -- sgx_ioctl(): one at a time an enclave, by SGX_ENCL_IOCTL -----------------------------

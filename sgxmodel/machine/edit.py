@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import copy
 import re
 import textwrap
 from collections.abc import Callable
@@ -35,9 +36,24 @@ def edited(fn: Callable[..., Any], *changes: tuple[str, str], **names: Any) -> K
     node = ast.parse(text).body[0]
     assert isinstance(node, ast.FunctionDef)
     ast.increment_lineno(node, fn.lineno - 1)
+    return _compiled(fn, node, names)
+
+
+def with_body(fn: KernelFunction, body: str, **names: Any) -> KernelFunction:
+    """A function that keeps its name and parameters, and does something else.
+
+    ``names``: what the new body refers to and the module does not know.
+    """
+    node = copy.deepcopy(fn.tree)
+    node.body = ast.parse(textwrap.dedent(body)).body
+    for part in node.body:
+        ast.increment_lineno(part, fn.lineno - 1)
+    return _compiled(fn, node, names)
+
+
+def _compiled(fn: KernelFunction, node: ast.FunctionDef, names: dict[str, Any]) -> KernelFunction:
     original = fn.original
-    space = {**original.__globals__, **names}
-    carrier = FunctionType(original.__code__, space, fn.name)
+    carrier = FunctionType(original.__code__, {**original.__globals__, **names}, fn.name)
     compiled = compile_tree(node, fn.filename, carrier)
     compiled.shown = fn.shown
     return compiled

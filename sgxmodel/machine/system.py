@@ -86,7 +86,8 @@ class Snapshot:
 
 
 def _dereference(error: AttributeError) -> str:
-    if not isinstance(error.obj, Struct) and error.obj is not None:
+    # A struct of another type, NULL, or an error code taken for a pointer (ERR_PTR).
+    if not isinstance(error.obj, Struct | int) and error.obj is not None:
         raise error
     return f"BUG: dereference of {show(error.obj)}, field {error.name}"
 

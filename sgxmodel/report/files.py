@@ -54,7 +54,9 @@ def save(
 
 
 def _write(directory: Path, trace: Trace, plain: bool) -> str:
-    parts = [trace.target, trace.invariant, trace.function]
+    # Of a kernel tree's path the last part.
+    target = trace.target.rstrip("/").rpartition("/")[2].lstrip(".") or "tree"
+    parts = [target, trace.invariant, trace.function]
     stem = "-".join(parts if plain else [*parts, trace.scenario])
     for name in _names(re.sub(r"[^A-Za-z0-9_.-]", "_", stem)):
         path = directory / name

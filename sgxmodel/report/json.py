@@ -24,6 +24,9 @@ def document(
     out: dict[str, Any] = {"target": target, "verdict": str(given)}
     if message or errors:
         out["message"] = message or "; ".join(errors)
+    known = sorted({key for entry in entries for key in entry.result.known})
+    if known:
+        out["known"] = [{"invariant": i, "function": f} for i, f in known]
     out["scenarios"] = [_scenario(entry) for entry in entries]
     return json.dumps(out, indent=2) + "\n"
 

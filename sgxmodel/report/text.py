@@ -35,7 +35,9 @@ def _scenario(trace: Trace, also: tuple[str, ...]) -> list[str]:
     about = [n for n in trace.scenario_text.splitlines() if n.startswith("about ")]
     what = f": {about[0].removeprefix('about ')}" if about else ""
     counts = f"{plural(trace.length, 'step')}, {plural(trace.preemptions, 'preemption')}"
-    out = prose(f"Seen with {trace.target} in {counts}, scenario {trace.scenario}{what}.")
+    with_patches = "".join(f" and {patch}" for patch in trace.patches)
+    seen = f"Seen with {trace.target}{with_patches} in {counts}, scenario {trace.scenario}{what}."
+    out = prose(seen)
     if also:
         others = ", ".join(also) if len(also) <= 3 else f"{len(also)} other scenarios"
         out += prose(f"Also seen in {others}.")

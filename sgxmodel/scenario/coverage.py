@@ -80,20 +80,27 @@ def coverage(
     sometimes: Mapping[str, int],
 ) -> list[Row]:
     """Everything that these scenarios' calls could meet, with its count."""
-    verbs = {call.verb for s in scenarios for t in s.tasks for call in t.calls}
-    called: dict[tuple[str, str], int] = {
-        (verb, result): 0 for verb in VERBS if verb in verbs for result in VERBS[verb].results
-    }
     coded = dict.fromkeys(leaf_codes(revision), 0)
     said = dict.fromkeys(companions(revision), 0)
     named = Counter(
         {(leaf, epcm.NAMES.get(code, hex(code))): n for (leaf, code), n in leaves.items()}
     )
     return [
-        *_rows(CALL, called, {k: n for k, n in results.items() if k[0] in verbs}),
+        *call_coverage(scenarios, results),
         *_rows(LEAF, coded, named),
         *(_row(COMPANION, "", what, n) for what, n in (said | dict(sometimes)).items()),
     ]
+
+
+def call_coverage(
+    scenarios: Iterable[Scenario], results: Mapping[tuple[str, str], int]
+) -> list[Row]:
+    """The calls' results alone: all that is known of a kernel tree's paths."""
+    verbs = {call.verb for s in scenarios for t in s.tasks for call in t.calls}
+    called: dict[tuple[str, str], int] = {
+        (verb, result): 0 for verb in VERBS if verb in verbs for result in VERBS[verb].results
+    }
+    return list(_rows(CALL, called, {k: n for k, n in results.items() if k[0] in verbs}))
 
 
 def _rows(

@@ -152,6 +152,7 @@ class Scenario:
     watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
     size in pages, a power of two; ``children``: process to the one that may fork
     it, each once; ``fail``: how often each failure may happen;
+    ``small``: every interleaving can be covered in seconds;
     ``promises``: companions that a run of the search must reach.
     """
 
@@ -166,6 +167,7 @@ class Scenario:
     sgx2: bool = True
     ksgxd: bool = False
     schedules: int = 300
+    small: bool = False
     enclaves: tuple[tuple[str, int], ...] = ()
     children: tuple[tuple[str, str], ...] = ()
     fail: tuple[tuple[str, int], ...] = ()

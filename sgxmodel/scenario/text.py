@@ -49,6 +49,8 @@ def format(scenario: Scenario) -> str:
         value = getattr(scenario, word)
         if value != getattr(default, word):
             out.append(f"{word.replace('_', '-')} {value}")
+    if scenario.small:
+        out.append("small")
     if not scenario.sgx2:
         out.append("sgx1")
     if scenario.ksgxd:
@@ -128,6 +130,9 @@ class _Reader:
 
     def on_schedules(self, rest: str) -> None:
         self.once("schedules", self.whole(rest, 1, 10_000_000))
+
+    def on_small(self, rest: str) -> None:
+        self.once("small", True)
 
     def on_sgx1(self, rest: str) -> None:
         self.once("sgx2", False)

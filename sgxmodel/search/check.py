@@ -50,7 +50,7 @@ def check_scenario(
     search_until = None if deadline is None else began + SEARCH_SHARE * (deadline - began)
     world = build(revision, scenario)
     checks = Checks(world, sequential_outcomes(world, search_until))
-    search = _Search(Runner(world, checks), seed, scenario.name)
+    search = Search(Runner(world, checks), seed, scenario.name)
     search.go(planned, search_until, progress, stop_at)
     counted = (dict(checks.sometimes_seen), dict(checks.results), dict(checks.leaves))
     findings = tuple(search.findings(deadline, shrink))
@@ -62,7 +62,7 @@ def check_scenario(
     )
 
 
-class _Search:
+class Search:
     """Sampled schedules of one world, and the best run of each kind of violation."""
 
     def __init__(self, runner: Runner, seed: int, name: str) -> None:
@@ -80,10 +80,11 @@ class _Search:
         progress: Progress | None,
         stop_at: Container[str] = (),
     ) -> None:
-        for i in range(planned):
+        """Run schedules until ``planned`` ran in all: a search may go on where it was."""
+        for i in range(self.runs, planned):
             if until is not None and time.monotonic() >= until:
                 break
-            outcome = self.runner.run(self._scheduler(i))
+            outcome = self.runner.run(self.scheduler(i))
             self.runs += 1
             self.steps += outcome.steps
             self.length = max(1, self.steps // self.runs)
@@ -95,7 +96,7 @@ class _Search:
             if progress is not None and not i % 32:
                 progress(i, planned)
 
-    def _scheduler(self, i: int) -> Scheduler:
+    def scheduler(self, i: int) -> Scheduler:
         """First every task first without preemption, then PCT and random walk in turn."""
         tasks = len(self.runner.tasks)
         if i < tasks:

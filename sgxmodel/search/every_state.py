@@ -33,10 +33,11 @@ from sgxmodel.invariants.mappings import check_mappings
 from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
 from sgxmodel.invariants.view import View
 from sgxmodel.machine.layout import FREED
-from sgxmodel.machine.op import LOAD, Op
+from sgxmodel.machine.op import Op
 from sgxmodel.machine.system import System
 from sgxmodel.scenario.build import World
 from sgxmodel.search.explore.machine import Broken, Problem, Row
+from sgxmodel.search.observe import Secret
 
 
 class EveryState(Checks):
@@ -47,6 +48,7 @@ class EveryState(Checks):
     def __init__(self, world: World, sequential: Outcomes | None = None) -> None:
         super().__init__(world, sequential)
         self.names = Names(world.layout)
+        self.secret = Secret(self.names)
         self.quiet = View(world)
         self.list_guards = frozenset(self.quiet.list_locks)
         self.enclave_guards = frozenset(encl.lock.owner for encl in world.encls)
@@ -59,7 +61,6 @@ class EveryState(Checks):
     def begin(self, system: System, extra: int = 0) -> None:
         self.at = extra
         self.old: list[int] = []
-        self.secret: Any = None
         super().begin(system)
         self.races = _NoClocks()  # type: ignore[assignment]
 
@@ -89,7 +90,7 @@ class EveryState(Checks):
     def remember(self, t: int, memory: Any, S: Any) -> None:
         self.S = self.view.S = S
         self.old = []
-        self.secret = None
+        self.secret.value = None
         self.balance[t], seen, self.ready[t] = memory
         self.carried = self.balance[t]
         self.scan.pop(t, None)
@@ -107,8 +108,7 @@ class EveryState(Checks):
     def operation(
         self, t: int, op: Op, result: Any, reads: Sequence[int], writes: Sequence[int]
     ) -> None:
-        if op[0] is LOAD and self.names.hides(op[1]) and result is not None:
-            self.secret = result
+        self.secret.note(op, result)
         super().operation(t, op, result, reads, writes)
 
     def _written(self, t: int, slot: int, groups: int, site: Any, silent: bool) -> None:
@@ -130,20 +130,9 @@ class EveryState(Checks):
         """Needs a run: see above."""
 
     def stepped(self, t: int) -> None:
-        if self.secret is not None:
-            self._forgotten(t)
+        self.secret.forgotten(self.system, t)
         if self.balance[t] and not self._accounting(t):
             raise Broken(FreeCount.id, "sgx_nr_free_pages and the free lists part")
-
-    def _forgotten(self, t: int) -> None:
-        """A renamed number that the code has read must be gone by its next operation."""
-        frame, op = self.system.frames[t], self.system.pending[t]
-        kept = [] if op is None else [op[1], op[2]]
-        while frame:
-            kept += frame[1]
-            frame = frame[2]
-        if self.secret in kept:
-            raise RuntimeError(f"the code keeps {self.secret}, which is renamed: unsound")
 
     def check(self, row: Row) -> Sequence[Problem]:
         return [problem for group in self.groups for problem in group(row)]

@@ -19,8 +19,8 @@ from sgxmodel.search.explore.machine import Problem
 from sgxmodel.search.explore.program import ProgramMachine
 from sgxmodel.search.explore.races import Races
 from sgxmodel.search.explore.zero_one import smallest
+from sgxmodel.search.follow import Follow
 from sgxmodel.search.run import Runner
-from sgxmodel.search.schedule import NEVER
 from sgxmodel.search.sequential import sequential_outcomes
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, Verdict, issue
 
@@ -131,28 +131,6 @@ def _verdict(
     )
 
 
-class Follow:
-    """A scheduler that takes the moves of a path one by one."""
-
-    by_priority = False
-
-    def __init__(self, found: Found) -> None:
-        self.moves = found.path
-
-    def begin(self, tasks: int) -> None:
-        self.next_at = 0
-
-    def pick(self, enabled: list[int], current: int, default: int, step: int) -> int:
-        if step >= len(self.moves):
-            self.next_at = NEVER
-            return default
-        wanted = self.moves[step].task
-        return wanted if wanted in enabled else default
-
-    def choose(self, alternatives: int, step: int) -> int:
-        return self.moves[step].choice if step < len(self.moves) else 0
-
-
 def replayed(world: World, found: Found) -> list[Finding]:
     """The finding as the runner of sampled schedules sees it, if it does.
 
@@ -169,7 +147,7 @@ def _replayed(world: World, found: Found) -> Iterable[Finding]:
     runner = Runner(world, Checks(world, sequential_outcomes(world)))
     kind = found.problem.kind
     wanted = RUN_KINDS.get(kind, (kind,))
-    outcome = runner.run(Follow(found), stop=lambda key: key[0] in wanted)
+    outcome = runner.run(Follow(found.path), stop=lambda key: key[0] in wanted)
     for key, (violation, steps) in outcome.found.items():
         if key[0] in wanted:
             yield Finding(violation, world.scenario, outcome.schedule, steps, outcome.preemptions)

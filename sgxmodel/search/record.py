@@ -21,6 +21,8 @@ from sgxmodel.scenario import text
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import result_name
 from sgxmodel.scenario.words import Words
+from sgxmodel.search.explore.explorer import Move
+from sgxmodel.search.follow import Follow
 from sgxmodel.search.run import Outcome, Runner
 from sgxmodel.search.schedule import Replay, Schedule, Scheduler
 from sgxmodel.search.sequential import sequential_outcomes
@@ -158,6 +160,25 @@ def _trace(watch: Watch, outcome: Outcome, key: Key) -> Trace:
             for at, t in outcome.schedule.switches
         ),
         choices=tuple(Choice(points[at], which) for at, which in outcome.schedule.choices),
+        steps=tuple(watch.steps),
+    )
+
+
+def narrated(world: World, moves: Sequence[Move]) -> Trace:
+    """The steps of a path, without a violation."""
+    watch = Watch(world, Checks(world))
+    outcome = Runner(world, cast(Checks, watch)).run(Follow(moves), limit=len(moves))
+    return Trace(
+        target=world.revision.name,
+        scenario=world.scenario.name,
+        scenario_text=text.format(world.scenario),
+        invariant="",
+        function="",
+        title="",
+        message="",
+        preemptions=outcome.preemptions,
+        switches=(),
+        choices=(),
         steps=tuple(watch.steps),
     )
 

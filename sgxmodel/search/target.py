@@ -3,14 +3,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
+import functools
 import os
-import signal
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterator
 
 import attrs
 
@@ -21,22 +17,13 @@ from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import Progress, check_scenario
 from sgxmodel.search.exhaustive import cover
 from sgxmodel.search.record import checks_for, record
-from sgxmodel.search.verdict import Evidence, ScenarioResult, Verdict, issue
-from sgxmodel.trace.events import Trace
+from sgxmodel.search.verdict import Checked, failed, unsearched
+from sgxmodel.search.workers import in_workers, share
 
 DEBUG = "SGXMODEL_DEBUG"
 MEMORY_MB = 4_000
 """Of one process that covers every interleaving; past it the search is INCONCLUSIVE."""
-RESERVE = 0.05
-"""Part of a scenario's time that is kept for writing its traces down."""
-
-
-@attrs.frozen
-class Checked:
-    """One scenario's result as data that crosses processes: ``traces`` for its findings."""
-
-    result: ScenarioResult
-    traces: tuple[Trace, ...] = ()
+DIED = "its process was killed (out of memory?); try --jobs 1"
 
 
 @attrs.frozen
@@ -89,76 +76,12 @@ def check_one(
         )
 
 
-def unsearched(scenario: Scenario, planned: int) -> Checked:
-    """A scenario whose turn came when the budget was over."""
-    evidence = Evidence(planned=planned)
-    verdict, message = issue((), evidence, ())
-    return Checked(ScenarioResult(scenario, verdict, (), evidence, {}, {}, {}, message=message))
-
-
-def failed(scenario: Scenario, message: str) -> Checked:
-    """A scenario that could not be checked."""
-    return Checked(
-        ScenarioResult(scenario, Verdict.ERROR, (), Evidence(), {}, {}, {}, message=message)
-    )
-
-
 def check_target(plan: Plan, progress: Progress | None = None) -> Iterator[Checked]:
     """Each scenario's result as it comes; the order is the scenarios' only with one job."""
     if min(plan.jobs, len(plan.scenarios)) > 1:
-        yield from _parallel(plan)
+        work = functools.partial(check_one, plan)
+        yield from in_workers(work, plan.scenarios, plan.jobs, plan.deadline, DIED)
         return
     for i, scenario in enumerate(plan.scenarios):
-        yield check_one(plan, scenario, _share(plan, len(plan.scenarios) - i), progress)
-
-
-def _share(plan: Plan, waiting: int) -> float | None:
-    """When the next one of the ``waiting`` scenarios has to end."""
-    if plan.deadline is None:
-        return None
-    now = time.monotonic()
-    left = max(0.0, plan.deadline - now)
-    return now + left * (1 - RESERVE) * min(1.0, plan.jobs / waiting)
-
-
-def _parallel(plan: Plan) -> Iterator[Checked]:
-    todo = list(plan.scenarios)
-    running: dict[Future[Checked], Scenario] = {}
-    with _pool(min(plan.jobs, len(todo))) as pool:
-        while todo or running:
-            while todo and len(running) < plan.jobs:
-                deadline = _share(plan, len(todo))
-                scenario = todo.pop(0)
-                running[pool(plan, scenario, deadline)] = scenario
-            done, _ = wait(running, return_when=FIRST_COMPLETED)
-            for future in done:
-                scenario = running.pop(future)
-                try:
-                    yield future.result()
-                except BrokenProcessPool:
-                    message = "its process was killed (out of memory?); try --jobs 1"
-                    for lost in (scenario, *running.values(), *todo):
-                        yield failed(lost, message)
-                    return
-
-
-Submit = Callable[[Plan, Scenario, float | None], "Future[Checked]"]
-
-
-@contextmanager
-def _pool(jobs: int) -> Iterator[Submit]:
-    """Worker processes; an interrupt ends them at once."""
-    others = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(jobs, initializer=_leave_interrupts_to_the_parent)
-    try:
-        yield lambda plan, scenario, deadline: executor.submit(check_one, plan, scenario, deadline)
-    except BaseException:
-        for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
-        executor.shutdown(wait=False, cancel_futures=True)
-        raise
-    executor.shutdown()
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+        until = share(plan.deadline, plan.jobs, len(plan.scenarios) - i)
+        yield check_one(plan, scenario, until, progress)

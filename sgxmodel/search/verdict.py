@@ -11,6 +11,7 @@ import attrs
 from sgxmodel.invariants.base import Violation
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.schedule import Schedule
+from sgxmodel.trace.events import Trace
 
 
 class Verdict(enum.Enum):
@@ -81,6 +82,8 @@ class ScenarioResult:
     leaves: Mapping[tuple[str, int], int]
     missing: tuple[str, ...] = ()
     message: str = ""
+    known: tuple[tuple[str, str], ...] = ()
+    """Kinds, (invariant, function), that were seen and do not count."""
 
 
 @attrs.frozen
@@ -111,3 +114,25 @@ def issue(
     if absent:
         return Verdict.INCONCLUSIVE, "promised but never seen: " + "; ".join(absent)
     return (Verdict.HOLDS if evidence.closed else Verdict.PASSED), ""
+
+
+@attrs.frozen
+class Checked:
+    """One scenario's result as data that crosses processes: ``traces`` for its findings."""
+
+    result: ScenarioResult
+    traces: tuple[Trace, ...] = ()
+
+
+def unsearched(scenario: Scenario, planned: int) -> Checked:
+    """A scenario whose turn came when the budget was over."""
+    evidence = Evidence(planned=planned)
+    verdict, message = issue((), evidence, ())
+    return Checked(ScenarioResult(scenario, verdict, (), evidence, {}, {}, {}, message=message))
+
+
+def failed(scenario: Scenario, message: str) -> Checked:
+    """A scenario that could not be checked."""
+    return Checked(
+        ScenarioResult(scenario, Verdict.ERROR, (), Evidence(), {}, {}, {}, message=message)
+    )

@@ -89,6 +89,10 @@ class Trace:
     choices: tuple[Choice, ...]
     steps: tuple[Step, ...]
     version: int = VERSION
+    patches: tuple[str, ...] = ()
+    """Files that were applied to a copy of the target, a kernel tree."""
+    memory: bool = False
+    """Whether tasks of a kernel tree could be preempted at every memory access."""
 
     @property
     def key(self) -> tuple[str, str]:

@@ -37,6 +37,8 @@ def format(trace: Trace) -> str:
     out = [
         f"{HEADER}{trace.version}",
         f"target {_word(trace.target)}",
+        *(f"patch {_word(patch)}" for patch in trace.patches),
+        *(["memory"] if trace.memory else []),
         f"invariant {_word(trace.invariant)}",
         f"function {_word(trace.function)}",
         f"title {json.dumps(trace.title)}",
@@ -116,6 +118,8 @@ class _Reader:
         self.number = 1
         self.ended = False
         self.values: dict[str, str] = {}
+        self.patches: list[str] = []
+        self.memory = False
         self.message: list[str] = []
         self.scenario: list[str] = []
         self.switches: list[Switch] = []
@@ -186,6 +190,12 @@ class _Reader:
 
     def on_target(self, words: Iterator[str]) -> None:
         self.once("target", words)
+
+    def on_patch(self, words: Iterator[str]) -> None:
+        self.patches.append(self.take(words, "the patch"))
+
+    def on_memory(self, words: Iterator[str]) -> None:
+        self.memory = True
 
     def on_invariant(self, words: Iterator[str]) -> None:
         self.once("invariant", words)
@@ -280,6 +290,8 @@ class _Reader:
             switches=tuple(self.switches),
             choices=tuple(self.choices),
             steps=tuple(self.steps),
+            patches=tuple(self.patches),
+            memory=self.memory,
         )
 
 

@@ -17,7 +17,7 @@ VA_SLOTS = 16
 CALLS = 256
 FAILS = 16
 SWITCHES = 4096
-FOUND = 8
+FOUND = 64
 RESULT_NONE = 9999
 REPLAY, WALK, PCT, BOUNDED, ORDER = range(5)
 
@@ -66,6 +66,7 @@ class RawSchedule(Structure):
     _fields_ = (
         ("mode", c_int32),
         ("memory", c_int32),
+        ("races", c_int32),
         ("eager", c_int32),
         ("nswitch", c_int32),
         ("nchoice", c_int32),
@@ -90,6 +91,8 @@ class RawFinding(Structure):
         ("message", c_char * 320),
         ("pc", ctypes.c_void_p),
         ("line", ctypes.c_void_p),
+        ("a", ctypes.c_void_p),
+        ("b", ctypes.c_void_p),
         ("step", c_uint32),
         ("task", c_int32),
         ("call", c_int32),

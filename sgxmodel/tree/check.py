@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
-from sgxmodel.invariants.base import BenignRace
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
@@ -17,9 +16,9 @@ from sgxmodel.tree.binding import BOUNDED, PCT, WALK, Engine
 from sgxmodel.tree.minimise import minimise
 from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan
-from sgxmodel.tree.record import MEMORY, record
+from sgxmodel.tree.record import record
 from sgxmodel.tree.runs import Found, Key, Runner
-from sgxmodel.tree.sequential import confirmed, learn_orders
+from sgxmodel.tree.sequential import learn_orders, stands
 
 Progress = Callable[[int, int], None]
 RUNS_PER_SCHEDULE = 20
@@ -36,12 +35,14 @@ class Way:
     memory: int = 0
     depth: int = 0
     probability: int = 0
+    races: int = 0
+    """Whether to look for data races: they need no preemption at accesses, but time."""
 
 
 WAYS = (
-    Way(WALK, probability=3000),
+    Way(WALK, probability=3000, races=1),
     Way(BOUNDED, depth=1),
-    Way(BOUNDED, depth=2),
+    Way(BOUNDED, depth=2, races=1),
     Way(PCT, depth=3),
     Way(WALK, probability=600, memory=1),
     Way(BOUNDED, depth=2, memory=1),
@@ -67,7 +68,7 @@ def check_scenario(
     ``deadline`` is a ``time.monotonic()`` value.  Without hitting it the result
     depends on ``seed`` alone.
     """
-    planned = runs or scenario.schedules * RUNS_PER_SCHEDULE
+    planned = planned_runs(scenario, runs)
     began = time.monotonic()
     until = None if deadline is None else began + SEARCH_SHARE * (deadline - began)
     runner = Runner(engine, plan(scenario), Names(engine.library, engine.base))
@@ -82,8 +83,13 @@ def check_scenario(
     result = ScenarioResult(
         scenario, verdict, findings, evidence, {}, runner.counted(), {}, message=message
     )
-    written = [record(runner, f, target + MEMORY * f.memory) for f in best] if traces else []
+    written = [record(runner, f, target) for f in best] if traces else []
     return result, written
+
+
+def planned_runs(scenario: Scenario, runs: int | None) -> int:
+    """How many schedules a check of this scenario runs."""
+    return runs or scenario.schedules * RUNS_PER_SCHEDULE
 
 
 def _finding(scenario: Scenario, found: Found) -> Finding:
@@ -135,32 +141,18 @@ class Search:
         while runs > 0:
             done, found = self.runner.search(
                 way.mode, runs, seed, memory=way.memory, depth=way.depth,
-                probability=way.probability, length=span,
+                probability=way.probability, length=span, races=way.races,
             )  # fmt: skip
             runs -= done
             self.runs += done
             seed = self.runner.raw.seed
             self.note(found)
 
-    def _stands(self, key: Key) -> bool:
-        """A result that no order gave so far: ask more orders before it is reported."""
-        if key[0] != BenignRace.id:
-            return True
-        best = self.best[key]
-        self.runner.replay(best.schedule, best.memory)
-        result = self.runner.result
-        for found in result.found[: result.nfound]:
-            if found.id.decode() == BenignRace.id and found.call >= 0:
-                call, value = found.call, result.result[found.call]
-                if not confirmed(self.runner, call, value):
-                    return False
-        return True
-
     def minimal(self, deadline: float | None) -> list[Found]:
         """Each kind of violation, replayed and shrunk; smallest first."""
         out = []
         for key in sorted(self.best):
-            if not self._stands(key):
+            if not stands(self.runner, self.best[key]):
                 continue
             small = minimise(self.runner, key, self.best[key], deadline)
             again = self.runner.replay(small.schedule, small.memory)

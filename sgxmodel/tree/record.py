@@ -26,7 +26,10 @@ OPERATIONS = {
     "eng_mmap_lock": "mmap_lock",
     "eng_mmap_unlock": "mmap_unlock",
 }
-MEMORY = " (memory accesses are points of preemption)"
+
+
+class UnmatchedError(TraceError):
+    """A step that a trace names does not happen in this tree."""
 
 
 @attrs.frozen
@@ -78,6 +81,7 @@ def record(runner: Runner, found: Found, target: str) -> Trace:
             if at <= found.steps and at in points
         ),
         steps=_steps(runner, lines),
+        memory=found.memory,
     )
 
 
@@ -101,48 +105,63 @@ def _points(runner: Runner, lines: list[Event]) -> dict[int, Point]:
     return out
 
 
+SKIPPED = ("step ", "switch ", "call", "ends")
+SAID = ("VIOLATED ", "WARNING: ", "printk: ")
+
+
 def _steps(runner: Runner, lines: list[Event]) -> tuple[Step, ...]:
-    """What happened, without the points at which nothing did."""
-    out = []
+    """What happened, without the points at which nothing did; what is said goes with it."""
+    out: list[Step] = []
     for event in lines:
-        if event.text.startswith(("step ", "switch ")):
-            continue
-        place = runner.names.place(event.pc)
-        inner = runner.names.place(event.entry)
-        call = runner.plan.texts[event.call] if event.call >= 0 else ""
-        text = runner.plan_names(event.text)
-        if text.startswith("returns "):
-            text = f"returns {result_text(int(text.split()[1]))}"
-        driver = place.file.startswith("arch/")
-        out.append(
-            Step(
-                number=event.step,
-                task=runner.plan.tasks[event.task],
-                call=call,
-                function=inner.function if event.entry else "",
-                file=place.file if driver else "",
-                lineno=place.lineno if driver else 0,
-                text=text,
-            )
-        )
+        if event.text.startswith(SAID):
+            said = runner.plan_names(event.text)
+            if not out or out[-1].task != runner.plan.tasks[event.task]:
+                # An access, which alone is no event.
+                out.append(attrs.evolve(_step(runner, event), text="memory access"))
+            if event.text.startswith("VIOLATED "):
+                said = f"WARNING: {said.partition(': ')[2].removeprefix('WARNING: ')}"
+            if said not in out[-1].changes:
+                out[-1] = attrs.evolve(out[-1], changes=(*out[-1].changes, said))
+        elif not event.text.startswith(SKIPPED):
+            out.append(_step(runner, event))
     return tuple(out)
 
 
+def _step(runner: Runner, event: Event) -> Step:
+    place = runner.names.place(event.pc)
+    driver = place.file.startswith("arch/")
+    call = runner.plan.texts[event.call] if event.call >= 0 else ""
+    function = f"user_{call.partition(' ')[0].replace('-', '_')}" if call else "end"
+    if event.entry:
+        function = runner.names.place(event.entry).function
+    text = runner.plan_names(event.text)
+    if text.startswith("returns "):
+        text = f"returns {result_text(int(text.split()[1]))}"
+    return Step(
+        number=event.step,
+        task=runner.plan.tasks[event.task],
+        call=call,
+        function=function,
+        file=place.file if driver else "",
+        lineno=place.lineno if driver else 0,
+        text=text,
+    )
+
+
 def schedule_of(runner: Runner, trace: Trace) -> Schedule:
-    """Find a trace's points again, one after the other.  Raises :class:`TraceError`."""
-    memory = uses_memory(trace)
+    """Find a trace's points again, one after the other.  Raises :class:`UnmatchedError`."""
     schedule = Schedule()
     wanted: list[tuple[Point | None, int, bool]] = [
         *((s.after, runner.plan.tasks.index(s.task), True) for s in trace.switches),
         *((c.at, c.outcome, False) for c in trace.choices),
     ]
     while wanted:
-        lines = events(runner.trace(schedule, memory))
+        lines = events(runner.trace(schedule, trace.memory))
         runner.names.learn(pc for e in lines for pc in (e.entry, e.pc))
         steps = {point: at for at, point in _points(runner, lines).items()}
         known = [(steps[p] if p else 0, p, v, s) for p, v, s in wanted if p is None or p in steps]
         if not known:
-            raise TraceError(f"the trace's step '{wanted[0][0]}' does not happen in this tree")
+            raise UnmatchedError(str(wanted[0][0]))
         at, point, value, is_switch = min(known, key=lambda k: k[0])
         wanted.remove((point, value, is_switch))
         if is_switch:
@@ -150,8 +169,3 @@ def schedule_of(runner: Runner, trace: Trace) -> Schedule:
         else:
             schedule = attrs.evolve(schedule, choices=(*schedule.choices, (at, value)))
     return schedule
-
-
-def uses_memory(trace: Trace) -> bool:
-    """Whether a trace was taken with preemption at memory accesses."""
-    return trace.target.endswith(MEMORY)

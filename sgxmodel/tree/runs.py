@@ -10,6 +10,7 @@ import attrs
 
 from sgxmodel.invariants.base import INVARIANTS, Violation
 from sgxmodel.search.schedule import Schedule
+from sgxmodel.tree import fields
 from sgxmodel.tree.binding import (
     REPLAY,
     RESULT_NONE,
@@ -76,6 +77,7 @@ class Runner:
         """Up to ``runs`` runs, until one finds something: how many there were, and what."""
         raw = self.raw
         raw.mode, raw.seed = mode, seed & (1 << 64) - 1
+        raw.races = how.get("races", 0)
         raw.memory, raw.length = how.get("memory", 0), how.get("length", 200)
         raw.depth, raw.probability = how.get("depth", 0), how.get("probability", 0)
         raw.nswitch = raw.nchoice = raw.norder = 0
@@ -85,7 +87,7 @@ class Runner:
     def order(self, order: tuple[int, ...], eager: bool) -> bool:
         """Whole calls one after the other.  Whether all of them returned."""
         raw = self.raw
-        raw.mode, raw.memory, raw.eager = 4, 0, int(eager)
+        raw.mode, raw.memory, raw.races, raw.eager = 4, 0, 0, int(eager)
         raw.nswitch = raw.nchoice = 0
         raw.norder = len(order)
         raw.order[: len(order)] = order
@@ -106,6 +108,8 @@ class Runner:
         ]
 
     def _violation(self, raw: RawFinding) -> Violation:
+        if raw.a:
+            return self._race(raw)
         function = raw.func.decode() or self.names.place(raw.pc or 0).function
         title = self.plan_names(raw.title.decode("ascii", "replace"))
         message = self.plan_names(raw.message.decode("ascii", "replace"))
@@ -114,10 +118,23 @@ class Runner:
             message += f"{'; ' * bool(message)}at {where.file}:{where.lineno}"
         return INVARIANTS[raw.id.decode()](function, title, message)
 
+    def _race(self, raw: RawFinding) -> Violation:
+        """Named by both places."""
+        self.names.learn((raw.pc, raw.a, raw.b))
+        places = [self.names.place(pc) for pc in (raw.a, raw.b)]
+        title = self.plan_names(raw.title.decode("ascii", "replace"))
+        title += f" in {places[0].function} / {places[1].function}"
+        message = self.plan_names(raw.message.decode("ascii", "replace"))
+        for mark, place in zip(("$A", "$B"), places, strict=True):
+            message = message.replace(mark, f"{place.function}() ({place.file}:{place.lineno})")
+        return INVARIANTS[raw.id.decode()](self.names.place(raw.pc).function, title, message)
+
     def plan_names(self, text: str) -> str:
         """The engine numbers tasks and results; a scenario names them."""
         for i in range(self.plan.config.tasks - 1, -1, -1):
             text = text.replace(f"task{i}", self.plan.tasks[i])
+        if "<" in text:
+            text = fields.named(text, self.names.library)
         return RESULT.sub(lambda match: f"with {result_text(int(match[1]))}", text)
 
     def trace(self, schedule: Schedule, memory: bool) -> str:
@@ -144,7 +161,7 @@ class Runner:
 
     def _load(self, schedule: Schedule, memory: bool) -> None:
         raw = self.raw
-        raw.mode, raw.memory = REPLAY, int(memory)
+        raw.mode, raw.memory, raw.races = REPLAY, int(memory), 1
         raw.norder = 0
         raw.nswitch, raw.nchoice = len(schedule.switches), len(schedule.choices)
         for i, pair in enumerate(schedule.switches):

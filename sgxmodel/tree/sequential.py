@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-from sgxmodel.tree.runs import Runner
+from sgxmodel.invariants.base import BenignRace
+from sgxmodel.tree.runs import Found, Runner
 
 ORDERS = 128
 MORE = 5000
@@ -47,6 +48,20 @@ def confirmed(runner: Runner, call: int, value: int) -> bool:
                 runner.engine.allow(call, value)
                 return False
     return True
+
+
+def stands(runner: Runner, found: Found) -> bool:
+    """A result that no order gave so far: ask more orders before it is reported."""
+    if found.violation.id != BenignRace.id or runner.early:
+        return True
+    runner.replay(found.schedule, found.memory)
+    result = runner.result
+    blamed = [
+        (raw.call, result.result[raw.call])
+        for raw in result.found[: result.nfound]
+        if raw.id.decode() == BenignRace.id and raw.call >= 0
+    ]
+    return all(confirmed(runner, call, value) for call, value in blamed)
 
 
 def _total(counts: list[int]) -> int:

@@ -8,24 +8,28 @@ function), that the tree does not have without them.
 
 from __future__ import annotations
 
-import multiprocessing
+import functools
+import os
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import attrs
 
 from sgxmodel.errors import ScenarioError, UserError
 from sgxmodel.scenario.model import Scenario
-from sgxmodel.search.verdict import Evidence, ScenarioResult, Verdict, issue
+from sgxmodel.search.known import Key, kinds, without
+from sgxmodel.search.record import Answer
+from sgxmodel.search.verdict import Checked, Verdict, failed, unsearched
+from sgxmodel.search.workers import in_workers
 from sgxmodel.trace.events import Trace
 from sgxmodel.tree.binding import Engine, TreeError
 from sgxmodel.tree.build import build, compiler
-from sgxmodel.tree.check import check_scenario
-from sgxmodel.tree.runs import Key
+from sgxmodel.tree.check import check_scenario, planned_runs
+from sgxmodel.tree.replay import replay_on
 from sgxmodel.tree.source import opened
+
+DIED = "the driver took the process down that ran it"
 
 
 @attrs.frozen
@@ -34,8 +38,7 @@ class TreePlan:
 
     ``target``: a directory, or ``directory@revision`` of git; ``runs``: schedules
     per scenario instead of the default; ``deadline``: ``time.monotonic()`` at
-    which all ends; ``known``: kinds that do not count, beside what the tree has
-    without the patches.
+    which all ends.
     """
 
     target: str
@@ -46,124 +49,123 @@ class TreePlan:
     deadline: float | None = None
     jobs: int = 1
     compiler: str | None = None
-    known: frozenset[Key] = frozenset()
 
 
 @attrs.frozen
-class Checked:
-    """One scenario's result as data that crosses processes: ``traces`` for its findings."""
+class Baseline:
+    """The tree without the patches: what it was seen to have, and where to ask again."""
 
-    result: ScenarioResult
-    traces: tuple[Trace, ...] = ()
+    library: Path
+    known: frozenset[Key]
 
 
 def is_tree(target: str) -> bool:
-    """Whether a target of the command line names a directory, not a revision of the model."""
+    """Whether a target of the command line names a directory."""
     directory = target.rpartition("@")[0] or target
     looks = "/" in target or target.startswith((".", "~"))
     return looks or Path(target).is_dir() or Path(directory).is_dir()
 
 
-def check_tree(plan: TreePlan) -> Iterator[Checked]:
-    """Each scenario's result as it comes.  Raises :class:`TreeError`: exit status 2."""
+def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
+    """Each scenario's result as it comes; None for each that is done without the patches.
+
+    Raises :class:`TreeError`: exit status 2.
+    """
     cc = compiler(plan.compiler)
     if not plan.patches:
         with opened(plan.target) as source:
             library = build(source, cc)
-            yield from (_without(c, plan.known) for c in _check_all(plan, library))
+            yield from _check_all(plan, library, None)
         return
     with opened(plan.target) as before, opened(plan.target, plan.patches) as after:
         libraries = build(before, cc), build(after, cc)
-        half = attrs.evolve(plan, deadline=_midway(plan.deadline))
-        known = set(plan.known)
-        for checked in _check_all(half, libraries[0]):
+        unpatched = attrs.evolve(plan, patches=(), deadline=_midway(plan.deadline))
+        known: set[Key] = set()
+        for checked in _check_all(unpatched, libraries[0], None):
             if checked.result.verdict is Verdict.ERROR:
                 raise TreeError(f"without the patch: {checked.result.message}")
-            known |= {trace.key for trace in checked.traces}
-        for checked in _check_all(plan, libraries[1]):
-            yield _without(checked, frozenset(known))
+            known |= kinds([checked])
+            yield None
+        yield from _check_all(plan, libraries[1], Baseline(libraries[0], frozenset(known)))
 
 
 def _midway(deadline: float | None) -> float | None:
     return None if deadline is None else (time.monotonic() + deadline) / 2
 
 
-def _without(checked: Checked, known: frozenset[Key]) -> Checked:
-    """Leave the known kinds out; what is left decides on the verdict."""
-    new = tuple(t for t in checked.traces if t.key not in known)
-    if len(new) == len(checked.traces):
-        return checked
-    old = sorted({f"{t.invariant} in {t.function}" for t in checked.traces if t.key in known})
-    message = "known: " + ", ".join(old)
-    verdict = Verdict.VIOLATED
-    if not new:
-        verdict, why = issue((), checked.result.evidence, ())
-        message = "; ".join(filter(None, (why, message)))
-    return Checked(attrs.evolve(checked.result, verdict=verdict, message=message), new)
+def _check_all(plan: TreePlan, library: Path, baseline: Baseline | None) -> Iterator[Checked]:
+    work = functools.partial(_one, plan, library, baseline)
+    return in_workers(work, plan.scenarios, plan.jobs, plan.deadline, DIED)
 
 
 _engines: dict[Path, Engine] = {}
 
 
-def _one(plan: TreePlan, library: Path, scenario: Scenario, deadline: float | None) -> Checked:
-    """In a worker: the engine is loaded once."""
+def engine_of(library: Path) -> Engine:
+    """In a worker: an engine is loaded once."""
+    if library not in _engines:
+        _engines[library] = Engine(library)
+    return _engines[library]
+
+
+def _one(
+    plan: TreePlan,
+    library: Path,
+    baseline: Baseline | None,
+    scenario: Scenario,
+    deadline: float | None,
+) -> Checked:
+    if deadline is not None and time.monotonic() >= deadline:
+        return unsearched(scenario, planned_runs(scenario, plan.runs))
     try:
-        if library not in _engines:
-            _engines[library] = Engine(library)
         result, traces = check_scenario(
-            _engines[library], scenario,
+            engine_of(library), scenario,
             target=plan.target, runs=plan.runs, seed=plan.seed, deadline=deadline,
         )  # fmt: skip
-        return Checked(attrs.evolve(result, findings=()), tuple(traces))
+        patches = tuple(map(str, plan.patches))
+        checked = Checked(
+            attrs.evolve(result, findings=()),
+            tuple(attrs.evolve(trace, patches=patches) for trace in traces),
+        )
+        return _new(plan, baseline, scenario, checked, deadline) if baseline else checked
     except ScenarioError as error:
-        return _failed(scenario, str(error))
+        return failed(scenario, str(error))
     except UserError as error:
-        return _failed(scenario, f"{plan.target}: {error}")
+        return failed(scenario, f"{plan.target}: {error}")
+    except Exception as error:
+        if os.environ.get("SGXMODEL_DEBUG"):
+            raise
+        return failed(scenario, f"a defect of sgxmodel: {type(error).__name__}: {error}")
 
 
-def _failed(scenario: Scenario, message: str) -> Checked:
-    return Checked(
-        ScenarioResult(scenario, Verdict.ERROR, (), Evidence(), {}, {}, {}, message=message)
-    )
+def _new(
+    plan: TreePlan,
+    baseline: Baseline,
+    scenario: Scenario,
+    checked: Checked,
+    deadline: float | None,
+) -> Checked:
+    """Only what the tree does not have without the patches.
+
+    A search is a sample: before something counts as the patches' doing, its own
+    interleaving is tried on the tree without them, and other schedules.
+    """
+    known = set(baseline.known)
+    before = engine_of(baseline.library)
+    for trace in checked.traces:
+        if trace.key not in known and _happens(before, trace):
+            known.add(trace.key)
+    if any(trace.key not in known for trace in checked.traces):
+        result, _ = check_scenario(
+            before, scenario,
+            runs=plan.runs, seed=plan.seed + 1, deadline=deadline, traces=False,
+        )  # fmt: skip
+        known |= {finding.violation.key for finding in result.findings}
+    return without(checked, known)
 
 
-def _check_all(plan: TreePlan, library: Path) -> Iterator[Checked]:
-    """All scenarios in worker processes; the time left is shared out as they are done."""
-    jobs = max(1, min(plan.jobs, len(plan.scenarios)))
-    done: set[str] = set()
+def _happens(engine: Engine, trace: Trace) -> bool:
     try:
-        with _pool(jobs) as pool:
-            futures: dict[Future[Checked], Scenario] = {}
-            for i, scenario in enumerate(plan.scenarios):
-                deadline = _share(plan, i, jobs)
-                futures[pool.submit(_one, plan, library, scenario, deadline)] = scenario
-            for future in as_completed(futures):
-                checked = future.result()
-                done.add(futures[future].name)
-                yield checked
-    except BrokenProcessPool:
-        for scenario in plan.scenarios:
-            if scenario.name not in done:
-                yield _alone(plan, library, scenario)
-
-
-def _pool(jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
-
-
-def _alone(plan: TreePlan, library: Path, scenario: Scenario) -> Checked:
-    """In a process of its own, after some scenario has taken the others' down."""
-    try:
-        with _pool(1) as pool:
-            return pool.submit(_one, plan, library, scenario, plan.deadline).result()
-    except BrokenProcessPool:
-        return _failed(scenario, "the driver took the process down that ran it")
-
-
-def _share(plan: TreePlan, index: int, jobs: int) -> float | None:
-    """When a scenario has to be done: an even share, those before it first."""
-    if plan.deadline is None:
-        return None
-    now = time.monotonic()
-    rounds = -(-len(plan.scenarios) // jobs)
-    return now + (plan.deadline - now) * (index // jobs + 1) / rounds
+        return replay_on(engine, trace).answer is Answer.REPRODUCED
+    except UserError:
+        return False

@@ -16,6 +16,7 @@ from sgxmodel.driver.structs import (
     ENOMEM,
     ERESTARTSYS,
     PFN_DOWN,
+    SGX2,
     SGX_ENCL_PAGE_BEING_RECLAIMED,
     SGX_EPC_PAGE_IS_FREE,
     SGX_EPC_PAGE_RECLAIMER_TRACKED,
@@ -26,6 +27,8 @@ from sgxmodel.driver.structs import (
     isolated,
     ksgxd_control,
     out_of_scope,
+    sgx_encl,
+    sgx_encl_page,
     sgx_epc_page,
     sgx_epc_page_node,
     sgx_nr_free_pages,
@@ -44,7 +47,7 @@ from sgxmodel.kernel.list import (
     list_move_tail,
 )
 from sgxmodel.kernel.lock import mutex_lock, mutex_unlock, spin_lock, spin_unlock
-from sgxmodel.kernel.memory import IS_ERR
+from sgxmodel.kernel.memory import IS_ERR, xa_load
 from sgxmodel.kernel.ref import (
     atomic_long_dec,
     atomic_long_inc,
@@ -80,6 +83,9 @@ if TYPE_CHECKING:
         sgx_epc_peek_reclaimable,
         sgx_record_epc_page,
     )
+
+SGX_ENCL_PAGE_BEING_REMOVED = 1 << 1
+"""In sgx_encl_page.desc.  Set and read under encl->lock, never cleared: the page is freed."""
 
 sgx_nr_isolated = static("sgx_nr_isolated", atomic_long_t)
 
@@ -281,3 +287,32 @@ def sgx_eaug_insert_failed(ret: int) -> str:
     if ret == -EBUSY:
         return VM_FAULT_NOPAGE
     return VM_FAULT_SIGBUS
+
+
+@part_of("sgx_vma_fault")
+def sgx_fault_load_failed(encl: sgx_encl, index: int, ret: int) -> str:
+    """K3: the page was removed after the look without the lock; the retry adds it again."""
+    if ret == -EBUSY:
+        return VM_FAULT_NOPAGE
+    if SGX2 and xa_load(encl.page_array, index) is None:
+        sometimes("a page was removed under a fault")
+        return VM_FAULT_NOPAGE
+    return VM_FAULT_SIGBUS
+
+
+@part_of("sgx_encl_remove_pages")
+def sgx_encl_announce_removal(entry: sgx_encl_page) -> None:
+    """R3: PTEs are zapped without encl->lock; a fault in between must not map the page again."""
+    entry.desc |= SGX_ENCL_PAGE_BEING_REMOVED
+
+
+@part_of("__sgx_encl_load_page")
+def sgx_encl_page_busy(desc: int) -> bool:
+    """R3: nor is a page that is being removed to be used."""
+    if desc & SGX_ENCL_PAGE_BEING_REMOVED:
+        sometimes("-EBUSY: the page is being removed")
+        return True
+    if desc & SGX_ENCL_PAGE_BEING_RECLAIMED:
+        sometimes("-EBUSY: the page is being reclaimed")
+        return True
+    return False

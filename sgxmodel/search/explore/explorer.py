@@ -21,6 +21,8 @@ ENOUGH = 500
 """After a belief fell the search goes on until it has this many states more, and twice
 as many, to learn what else is wrong before it begins anew."""
 
+INTERRUPT = "an interrupt"
+
 
 class Fallen(Exception):
     """A belief was wrong: what was explored with it does not count."""
@@ -134,7 +136,7 @@ class Explorer:
                 self.executed += self.space.executed
                 fresh = True
             except KeyboardInterrupt:
-                why = "an interrupt"
+                why = INTERRUPT
                 break
         return self._result(why)
 

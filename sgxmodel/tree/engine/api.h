@@ -13,7 +13,7 @@
 #define ENG_CALLS 256
 #define ENG_FAILS 16
 #define ENG_SWITCHES 4096
-#define ENG_FOUND 8
+#define ENG_FOUND 64
 
 enum eng_verb {
 	V_OPEN, V_CREATE, V_ADD, V_INIT, V_TOUCH, V_ACCEPT, V_MODIFY, V_REMOVE, V_MUNMAP,
@@ -58,6 +58,7 @@ struct eng_pair {
 struct eng_schedule {
 	int32_t mode;
 	int32_t memory;			/* preemption at every memory access */
+	int32_t races;			/* look for data races */
 	int32_t eager;			/* MODE_ORDER: ksgxd between the calls, too */
 	int32_t nswitch, nchoice, norder;
 	uint32_t length;		/* expected steps, for PCT and bounded */
@@ -76,6 +77,7 @@ struct eng_finding {
 	char message[320];
 	const void *pc;			/* in the driver's function */
 	const void *line;		/* where in it */
+	const void *a, *b;		/* of a data race: the two accesses */
 	uint32_t step;
 	int32_t task;
 	int32_t call;			/* its call, or -1 */

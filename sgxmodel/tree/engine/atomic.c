@@ -2,11 +2,15 @@
 /* Counters, bits and references: one step each, no matter who else runs. */
 #include "engine.h"
 
+#define MARKED(p, write) race_access(p, sizeof(*(p)), write, 0, __builtin_return_address(0))
+#define ORDERED(p) (race_acquire(p), race_release(p))
+
 long eng_atomic_read(long *counter)
 {
 	HERE();
 	check_access(counter, sizeof(*counter), 0, NULL);
 	eng_yield_point();
+	MARKED(counter, 0);
 	return *counter;
 }
 
@@ -15,6 +19,7 @@ void eng_atomic_set(long *counter, long value)
 	HERE();
 	check_access(counter, sizeof(*counter), 1, NULL);
 	eng_yield_point();
+	MARKED(counter, 1);
 	*counter = value;
 }
 
@@ -23,6 +28,7 @@ long eng_atomic_add(long *counter, long n)
 	HERE();
 	check_access(counter, sizeof(*counter), 1, NULL);
 	eng_yield_point();
+	MARKED(counter, 1);
 	*counter += n;
 	TRACE("atomic_long_add(%ld) = %ld", n, *counter);
 	return *counter;
@@ -37,6 +43,8 @@ int eng_bit_set(int bit, unsigned long *word)
 	check_access(at, sizeof(*at), 1, NULL);
 	eng_yield_point();
 	check_access(at, sizeof(*at), 1, NULL);
+	MARKED(at, 1);
+	ORDERED(at);
 	old = (*at & mask) != 0;
 	*at |= mask;
 	return old;
@@ -51,6 +59,8 @@ int eng_bit_clear(int bit, unsigned long *word)
 	check_access(at, sizeof(*at), 1, NULL);
 	eng_yield_point();
 	check_access(at, sizeof(*at), 1, NULL);
+	MARKED(at, 1);
+	ORDERED(at);
 	old = (*at & mask) != 0;
 	*at &= ~mask;
 	return old;
@@ -64,6 +74,8 @@ int eng_bit_test(int bit, const unsigned long *word)
 	check_access(at, sizeof(*at), 0, NULL);
 	eng_yield_point();
 	check_access(at, sizeof(*at), 0, NULL);
+	MARKED(at, 0);
+	race_acquire(at);
 	return (*at >> (bit % 64)) & 1;
 }
 
@@ -85,6 +97,8 @@ void eng_ref_get(int *count, const char *func)
 	if (*count <= 0)
 		fatal("6-references", func, "refcount_t: addition on 0; use-after-free of %s",
 		      object_name(count));
+	MARKED(count, 1);
+	ORDERED(count);
 	++*count;
 	TRACE("kref_get(%s) = %d", object_name(count), *count);
 }
@@ -97,6 +111,8 @@ int eng_ref_get_unless_zero(int *count)
 	check_access(count, sizeof(*count), 1, NULL);
 	if (!*count)
 		return 0;
+	MARKED(count, 1);
+	ORDERED(count);
 	++*count;
 	TRACE("kref_get_unless_zero(%s) = %d", object_name(count), *count);
 	return 1;
@@ -111,6 +127,8 @@ int eng_ref_put(int *count, const char *func)
 	if (*count <= 0)
 		fatal("6-references", func, "refcount_t: underflow; use-after-free of %s",
 		      object_name(count));
+	MARKED(count, 1);
+	ORDERED(count);
 	--*count;
 	TRACE("kref_put(%s) = %d", object_name(count), *count);
 	return !*count;
@@ -120,5 +138,6 @@ int eng_ref_read(const int *count)
 {
 	HERE();
 	check_access(count, sizeof(*count), 0, NULL);
+	MARKED(count, 0);
 	return *count;
 }

@@ -161,12 +161,14 @@ static void task_main(struct task *t)
 static void end_main(struct task *t)
 {
 	wait_on(WAIT_IDLE, NULL, 0);
+	race_join_all();
 	(void)t;
 	W.quiet++;
 	probe_quiet();
 	W.quiet--;
 	user_close_all();
 	wait_on(WAIT_IDLE, NULL, 0);
+	race_join_all();
 	W.quiet++;
 	probe_end();
 	if (!W.requested)
@@ -295,6 +297,8 @@ int eng_boot(const struct eng_config *config, const struct eng_call *calls, int 
 	memset(&keep->schedule, 0, offsetof(struct eng_schedule, switches));
 	keep->error[0] = 0;
 	begin_result();
+	race_forget();
+	race_start();
 	eng_tunables = (struct eng_tunables){
 		config->scan, config->low, config->high, config->va_slots,
 	};
@@ -347,6 +351,7 @@ static void run(void)
 
 	state_restore();
 	begin_result();
+	race_start();
 	first = sched_start();
 	sched_run(first);
 	keep->result.ended = W.ended;

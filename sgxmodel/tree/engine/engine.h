@@ -75,6 +75,8 @@ struct task {
 	int calls;
 	int first_call;			/* into keep->calls */
 	int srcu_depth;
+	int pinned;			/* holds a lock that is no struct eng_lock: no yields */
+	int race_ok;			/* inside of data_race() */
 	struct file *fput_later;	/* task work: runs when the call returns */
 	/* its CPU */
 	struct mm_struct *mm;
@@ -191,6 +193,25 @@ void trace_event(const void *pc, const char *fmt, ...) __attribute__((format(pri
 void sometimes(int what);
 const char *driver_function(void);
 
+void race_found(const char *id, u32 offender, u32 a, u32 b, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* -- data races (race.c) ------------------------------------------------------------------ */
+
+extern int race_on;
+void eng_publish(const void *object);
+void eng_consume(const void *object);
+void eng_data_race(int change);
+void race_init(void);
+void race_forget(void);
+void race_start(void);
+void race_acquire(const void *address);
+void race_release(const void *address);
+void race_meet(int task);
+void race_join_all(void);
+void race_access(const void *address, size_t size, int write, int plain, const void *pc);
+void race_free(const void *address, size_t size, const void *pc);
+
 /* -- memory (mem.c, state.c) ------------------------------------------------------------ */
 
 extern u8 *heap_base;
@@ -200,6 +221,7 @@ void check_access(const void *addr, size_t size, int write, const void *pc);
 void mem_mark_baseline(void);
 void mem_check_leaks(void);
 const char *object_name(const void *addr);
+const char *object_field(const void *addr);
 void *engine_alloc(size_t size, const char *what);
 void engine_free(void *ptr);
 int state_init(void);
@@ -207,6 +229,8 @@ void state_pristine(void);
 void state_save(void);
 void state_restore(void);
 int in_state(const void *addr, size_t size);
+void *state_low(void);
+void *state_high(void);
 extern size_t heap_used;
 
 void crash_init(void);
@@ -228,6 +252,7 @@ struct file *file_new(int encl);
 void shmem_release(struct file *file);
 void notifier_free_work(struct eng_notifier *mn);
 void tlb_flush(struct task *task);
+void interrupt(int task);
 void srcu_wait_mask(struct eng_srcu *srcu, u32 mask);
 
 struct frame {
@@ -264,6 +289,8 @@ void probe_quiet(void);
 void probe_end(void);
 int probe_encl_ready(void *private_data, int page, int sgx2);
 int probe_exhausted(void);
+int probe_epc_page(const void *addr);
+size_t probe_epc_offset(const void *addr);
 const char *probe_name(const void *addr, const char *what, size_t offset);
 
 #endif

@@ -502,13 +502,20 @@ void tlb_flush(struct task *task)
 	task->tlb_mm = 0;
 }
 
+/* The CPU is interrupted, and that it was is waited for. */
+void interrupt(int task)
+{
+	tlb_flush(&W.task[task]);
+	race_meet(task);
+}
+
 void eng_ipi(unsigned long mask)
 {
 	HERE();
 	eng_yield_point();
 	for (int i = 0; i < W.ntask; i++)
 		if (mask >> i & 1)
-			tlb_flush(&W.task[i]);
+			interrupt(i);
 	TRACE("IPI to CPUs %lx", mask);
 	eng_yield_point();
 }

@@ -55,8 +55,10 @@ struct file *file_new(int encl)
 void eng_fput(struct file *file)
 {
 	check_access(file, sizeof(long), 1, NULL);
+	race_release(file);
 	if (--file->refs)
 		return;
+	race_acquire(file);
 	if (file->shmem >= 0) {
 		shmem_release(file);
 		return;
@@ -130,6 +132,13 @@ static struct page **slot_of(struct file *file, unsigned long index)
 	fatal("14-progress", "shmem", "the backing file has more pages than the enclave needs");
 }
 
+/* The lock of a page cache is taken and released in here. */
+static void page_cache(const struct file *file)
+{
+	race_acquire(&file->mapping);
+	race_release(&file->mapping);
+}
+
 static u64 sum_of(const struct page *page)
 {
 	const u64 *word = (const u64 *)page->data;
@@ -172,6 +181,7 @@ struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long in
 		*at = page;
 	}
 	page = *at;
+	page_cache(file);
 	if (!page->refs++)
 		page->sum = sum_of(page), page->dirty = 0;
 	TRACE("backing page %lu: %d references", index, page->refs);
@@ -186,6 +196,7 @@ void eng_shmem_truncate(struct inode *inode, unsigned long start, unsigned long 
 	check_access(file, sizeof(long), 0, NULL);
 	eng_might_sleep("shmem_truncate_range");
 	eng_yield_point();
+	page_cache(file);
 	for (int i = 0; i < CACHED; i++) {
 		struct page *page = backings[file->shmem].page[i];
 
@@ -234,6 +245,7 @@ void eng_put_page(struct page *page, const char *func)
 	if (page->refs <= 0)
 		fatal("6-references", func, "put_page() of backing page %lu, which nobody holds",
 		      page->index);
+	race_release(page);
 	if (--page->refs || !page->data || page->data == (u8 *)user_data[cur()->id])
 		return;
 	if (!page->file) {

@@ -7,6 +7,8 @@
 #include "engine.h"
 
 #define CLASSES 32
+/* Readers do not wait for each other: a second object to order by. */
+#define READERS(lock) ((const void *)&(lock)->readers)
 
 static const char *class_name[CLASSES];
 static int nclasses;
@@ -61,6 +63,9 @@ static void order(struct task *t, const struct eng_lock *lock, const char *func)
 static void take(struct task *t, struct eng_lock *lock, int shared, const char *func)
 {
 	order(t, lock, func);
+	race_acquire(lock);
+	if (!shared)
+		race_acquire(READERS(lock));
 	if (shared)
 		lock->readers |= 1U << t->id;
 	else
@@ -74,8 +79,9 @@ static void take(struct task *t, struct eng_lock *lock, int shared, const char *
 	      "mutex_lock" : shared ? "mmap_read_lock" : "mmap_write_lock", lock->name);
 }
 
-static void drop(struct task *t, struct eng_lock *lock)
+static void drop(struct task *t, struct eng_lock *lock, int shared)
 {
+	race_release(shared ? READERS(lock) : (const void *)lock);
 	for (int i = t->held_cnt - 1; i >= 0; i--)
 		if (t->held[i].lock == lock) {
 			memmove(&t->held[i], &t->held[i + 1],
@@ -147,7 +153,7 @@ void lock_drop(struct eng_lock *lock, const char *func)
 		probe_pages();
 	W.quiet--;
 	lock->owner = NULL;
-	drop(t, lock);
+	drop(t, lock, 0);
 	eng_yield_point();
 }
 
@@ -223,6 +229,6 @@ void eng_mmap_unlock(struct mm_struct *mm, int write, const char *func)
 		lock->owner = NULL;
 	else
 		lock->readers &= ~me;
-	drop(t, lock);
+	drop(t, lock, !write);
 	eng_yield_point();
 }

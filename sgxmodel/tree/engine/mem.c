@@ -205,6 +205,7 @@ void eng_free(const void *ptr, const char *func)
 		fatal("6-references", func, "double free of %s\nfreed first in %s()",
 		      object_name(ptr), b->freed_by);
 	TRACE("kfree(%s)", object_name(ptr));
+	race_free(ptr, b->size, __builtin_return_address(0));
 	b->live = 0;
 	b->freed_by = func;
 	memset(shadow + b->start / 8, SHADOW_FREED, (b->size + 7) / 8);
@@ -277,6 +278,7 @@ void eng_check_range(const void *ptr, size_t size, int write)
 void *eng_memset(void *p, int c, size_t n)
 {
 	check_access(p, n, 1, NULL);
+	race_access(p, n, 1, 1, __builtin_return_address(0));
 	return memset(p, c, n);
 }
 
@@ -284,6 +286,8 @@ void *eng_memcpy(void *d, const void *s, size_t n)
 {
 	check_access(s, n, 0, NULL);
 	check_access(d, n, 1, NULL);
+	race_access(s, n, 0, 1, __builtin_return_address(0));
+	race_access(d, n, 1, 1, __builtin_return_address(0));
 	return memcpy(d, s, n);
 }
 
@@ -368,5 +372,28 @@ const char *object_name(const void *addr)
 	for (struct block *o = blocks; o < b; o++)
 		same += o->what == b->what;
 	snprintf(buf, 96, "%s#%d", type, same + 1);
+	return buf;
+}
+
+/*
+ * An object, and a token from which Python makes the name of its field: the
+ * function and the text that allocated it, and the offset; or "@" and where it
+ * is in the library.
+ */
+const char *object_field(const void *addr)
+{
+	static char buf[240];
+	const struct block *b = block_of(addr);
+	int n = probe_epc_page(addr);
+
+	if (n >= 0)
+		snprintf(buf, sizeof(buf), "EPC page %d<|struct sgx_epc_page|%zu>", n,
+			 probe_epc_offset(addr));
+	else if (b)
+		snprintf(buf, sizeof(buf), "%s<%s|%s|%zu>", object_name(addr), b->func, b->what,
+			 (size_t)((const u8 *)addr - heap_base - b->start));
+	else
+		snprintf(buf, sizeof(buf), "<@||%zu>", (size_t)((const u8 *)addr -
+							       (const u8 *)eng_base()));
 	return buf;
 }

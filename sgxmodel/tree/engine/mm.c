@@ -32,6 +32,8 @@ void mm_boot(void)
 
 static void mmdrop(struct mm_struct *mm)
 {
+	race_release(&mm->count);
+	race_acquire(&mm->count);
 	if (--mm->count < 0)
 		fatal("6-references", driver_function(), "mm_count underflow");
 	if (!mm->count) {
@@ -46,10 +48,18 @@ int eng_mmget_not_zero(struct mm_struct *mm)
 	check_access(mm, sizeof(long), 0, NULL);
 	eng_yield_point();
 	check_access(mm, sizeof(long), 0, NULL);
+	race_acquire(&mm->users);
 	if (!mm->users)
 		return 0;
 	mm->users++;
 	return 1;
+}
+
+/* The lock of an mm's list of notifiers is taken and released in here. */
+static void notifiers_lock(struct mm_struct *mm)
+{
+	race_acquire(&mm->notifiers);
+	race_release(&mm->notifiers);
 }
 
 /* mn_hlist_release(): each notifier once, under the notifiers' SRCU. */
@@ -57,6 +67,7 @@ static void notifiers_release(struct mm_struct *mm)
 {
 	int idx = eng_srcu_read_lock(&notifier_srcu);
 
+	notifiers_lock(mm);
 	for (struct eng_notifier *mn = mm->notifiers; mn; mn = mn->next) {
 		check_access(mn, sizeof(long), 0, NULL);
 		if (mn->ops->release)
@@ -97,8 +108,10 @@ void eng_mmput(struct mm_struct *mm)
 	eng_might_sleep(driver_function());
 	eng_yield_point();
 	check_access(mm, sizeof(long), 1, NULL);
+	race_release(&mm->users);
 	if (--mm->users)
 		return;
+	race_acquire(&mm->users);
 	if (cur()->srcu_depth)
 		violate("17-lock-order", driver_function(),
 			"mmput() in an SRCU read section: synchronize_srcu() waits for itself");
@@ -113,6 +126,7 @@ void eng_mmput_async(struct mm_struct *mm)
 {
 	HERE();
 	check_access(mm, sizeof(long), 1, NULL);
+	race_release(&mm->users);
 	if (mm->users > 1) {
 		mm->users--;
 		eng_yield_point();
@@ -147,6 +161,13 @@ struct vm_area_struct *eng_find_vma(struct mm_struct *mm, unsigned long addr)
 	return &source_vma;
 }
 
+/* The lock of a page table is taken and released in here. */
+static void page_table(const struct mm_struct *mm)
+{
+	race_acquire(mm->pte);
+	race_release(mm->pte);
+}
+
 static int page_of(const struct mm_struct *mm, unsigned long addr)
 {
 	unsigned long base = (unsigned long)(mm->encl + 1) << 32;
@@ -154,14 +175,29 @@ static int page_of(const struct mm_struct *mm, unsigned long addr)
 	return (int)((addr - base) >> 12);
 }
 
-unsigned long *eng_pte(struct mm_struct *mm, unsigned long addr)
+/*
+ * The lock of the page table is held over the callback of apply_to_page_range(),
+ * and by all others only inside of one step: nobody can come in between.
+ */
+unsigned long *eng_pte_lock(struct mm_struct *mm, unsigned long addr)
 {
 	int page;
 
 	HERE();
 	check_access(mm, sizeof(long), 1, NULL);
+	eng_yield_point();
+	race_acquire(mm->pte);
+	cur()->preempt++;
+	cur()->pinned++;
 	page = page_of(mm, addr);
 	return page >= 0 && page < 64 && mm->pte[page] ? &mm->pte[page] : NULL;
+}
+
+void eng_pte_unlock(struct mm_struct *mm)
+{
+	race_release(mm->pte);
+	cur()->pinned--;
+	cur()->preempt--;
 }
 
 unsigned int eng_insert_pfn(struct vm_area_struct *vma, unsigned long addr, unsigned long pfn,
@@ -173,6 +209,7 @@ unsigned int eng_insert_pfn(struct vm_area_struct *vma, unsigned long addr, unsi
 
 	HERE();
 	eng_yield_point();
+	page_table(mm);
 	if (!mm->mmap_lock.owner && !mm->mmap_lock.readers)
 		violate("17-lock-order", func, "vmf_insert_pfn() without mmap_lock");
 	frame = frame_at((void *)(EPC_VIRT + (pfn << 12) - EPC_PHYS));
@@ -200,12 +237,13 @@ void eng_zap_ptes(struct vm_area_struct *vma, unsigned long addr, unsigned long 
 	HERE();
 	(void)size;
 	eng_yield_point();
+	page_table(mm);
 	if (page < 0 || page >= 64 || !mm->pte[page])
 		return;
 	mm->pte[page] = 0;
 	for (int i = 0; i < W.ntask; i++)
 		if (mm->cpus >> i & 1)
-			tlb_flush(&W.task[i]);
+			interrupt(i);
 	TRACE("PTE of page %d is zapped", page);
 	eng_yield_point();
 }
@@ -228,6 +266,7 @@ int eng_notifier_register(struct eng_notifier *mn, struct mm_struct *mm)
 	mn->hashed = 1;
 	mn->next = mm->notifiers;
 	mm->notifiers = mn;
+	notifiers_lock(mm);
 	eng_yield_point();
 	return 0;
 }
@@ -235,6 +274,8 @@ int eng_notifier_register(struct eng_notifier *mn, struct mm_struct *mm)
 static void unhash(struct eng_notifier *mn, struct mm_struct *mm)
 {
 	struct eng_notifier **at = &mm->notifiers;
+
+	notifiers_lock(mm);
 
 	while (*at && *at != mn)
 		at = &(*at)->next;
@@ -266,8 +307,10 @@ void eng_notifier_put(struct eng_notifier *mn)
 {
 	check_access(mn, sizeof(long), 1, NULL);
 	eng_yield_point();
+	race_release(mn);
 	if (--mn->users)
 		return;
+	race_acquire(mn);
 	unhash(mn, mn->mm);
 	queue_work(WORK_NOTIFIER_FREE, mn, notifier_srcu.readers);
 }
@@ -277,6 +320,7 @@ void notifier_free_work(struct eng_notifier *mn)
 	struct mm_struct *mm = mn->mm;
 
 	srcu_wait_mask(&notifier_srcu, notifier_srcu.readers);
+	race_acquire(&notifier_srcu.readers);
 	check_access(mn, sizeof(long), 1, NULL);
 	mn->ops->free_notifier(mn);
 	mmdrop(mm);

@@ -140,7 +140,8 @@ void eng_mmput(struct mm_struct *mm);
 void eng_mmput_async(struct mm_struct *mm);
 struct vm_area_struct *eng_vma_lookup(struct mm_struct *mm, unsigned long addr);
 struct vm_area_struct *eng_find_vma(struct mm_struct *mm, unsigned long addr);
-unsigned long *eng_pte(struct mm_struct *mm, unsigned long addr);
+unsigned long *eng_pte_lock(struct mm_struct *mm, unsigned long addr);
+void eng_pte_unlock(struct mm_struct *mm);
 unsigned int eng_insert_pfn(struct vm_area_struct *vma, unsigned long addr, unsigned long pfn,
 			    const char *func);
 void eng_zap_ptes(struct vm_area_struct *vma, unsigned long addr, unsigned long size);

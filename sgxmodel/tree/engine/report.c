@@ -27,22 +27,15 @@ const char *driver_function(void)
 	return "";
 }
 
-static void add_finding(const char *id, const char *func, const char *fmt, va_list args)
+/* The first line of the text is the title. */
+static struct eng_finding *new_finding(const char *id, const char *func, char *text)
 {
 	struct eng_result *r = &keep->result;
-	char text[480], *newline;
+	char *newline = strchr(text, '\n');
 	struct eng_finding *f;
 
-	vsnprintf(text, sizeof(text), fmt, args);
-	newline = strchr(text, '\n');
 	if (newline)
 		*newline++ = 0;
-	for (int i = 0; i < r->nfound; i++)
-		if (!strcmp(r->found[i].id, id) && !strncmp(r->found[i].func, func, 63) &&
-		    (*func || r->found[i].pc == driver_pc()))
-			return;
-	if (r->nfound == ENG_FOUND)
-		return;
 	f = &r->found[r->nfound++];
 	memset(f, 0, sizeof(*f));
 	snprintf(f->id, sizeof(f->id), "%s", id);
@@ -56,6 +49,45 @@ static void add_finding(const char *id, const char *func, const char *fmt, va_li
 	f->call = W.current < W.nuser ? cur()->first_call + cur()->call : -1;
 	if (keep->trace_on)
 		trace_event(NULL, "VIOLATED %s: %s", id, text);
+	return f;
+}
+
+static void add_finding(const char *id, const char *func, const char *fmt, va_list args)
+{
+	struct eng_result *r = &keep->result;
+	char text[480];
+
+	vsnprintf(text, sizeof(text), fmt, args);
+	for (int i = 0; i < r->nfound; i++)
+		if (!strcmp(r->found[i].id, id) && !strncmp(r->found[i].func, func, 63) &&
+		    !r->found[i].a && (*func || r->found[i].pc == driver_pc()))
+			return;
+	if (r->nfound < ENG_FOUND)
+		new_finding(id, func, text);
+}
+
+#define RACES_MAX 48		/* of a run: something else may be found, too */
+
+void race_found(const char *id, u32 offender, u32 a, u32 b, const char *fmt, ...)
+{
+	const u8 *base = (const u8 *)(uintptr_t)eng_base();
+	struct eng_result *r = &keep->result;
+	struct eng_finding *f;
+	char text[480];
+	va_list args;
+
+	for (int i = 0; i < r->nfound; i++)
+		if (r->found[i].a == base + a && r->found[i].b == base + b)
+			return;
+	if (r->nfound >= RACES_MAX)
+		return;
+	va_start(args, fmt);
+	vsnprintf(text, sizeof(text), fmt, args);
+	va_end(args);
+	f = new_finding(id, "", text);
+	f->pc = f->line = base + offender;
+	f->a = base + a;
+	f->b = base + b;
 }
 
 /* The kernel would go on (a WARN, a wrong count): so does the run. */

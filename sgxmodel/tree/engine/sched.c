@@ -430,7 +430,7 @@ static void count_step(void)
 
 void yield_at(const char *what)
 {
-	if (!W.running || W.quiet)
+	if (!W.running || W.quiet || cur()->pinned)
 		return;
 	cur()->op = what;
 	count_step();

@@ -76,6 +76,7 @@ int state_init(void)
 	found.stacks = malloc(STACK_BYTES * ENG_TASKS);
 	seg = malloc(sizeof(*seg));
 	*seg = found;
+	race_init();			/* its pointer is part of the state */
 	memcpy(seg->pristine, seg->low, len);
 	return 0;
 }
@@ -83,6 +84,16 @@ int state_init(void)
 int in_state(const void *addr, size_t size)
 {
 	return (const u8 *)addr >= seg->lib_low && (const u8 *)addr + size <= seg->lib_high;
+}
+
+void *state_low(void)
+{
+	return seg->low;
+}
+
+void *state_high(void)
+{
+	return seg->high;
 }
 
 void state_pristine(void)

@@ -24,7 +24,8 @@ access(const void *addr, size_t size, int write, int plain, const void *pc)
 	if (keep->schedule.memory)
 		eng_yield_point();
 	check_access(addr, size, write, pc);
-	(void)plain;
+	if (race_on && !t->race_ok)
+		race_access(addr, size, write, plain, pc);
 }
 
 #define HOOKS(n)								\

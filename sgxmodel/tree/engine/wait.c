@@ -27,6 +27,7 @@ int eng_srcu_read_lock(struct eng_srcu *srcu)
 	check_access(srcu, sizeof(long), 1, NULL);
 	eng_yield_point();
 	check_access(srcu, sizeof(long), 1, NULL);
+	race_acquire(srcu);
 	srcu->nest[t->id]++;
 	srcu->readers |= 1U << t->id;
 	t->srcu_depth++;
@@ -46,6 +47,7 @@ void eng_srcu_read_unlock(struct eng_srcu *srcu, int idx)
 	if (!--srcu->nest[t->id])
 		srcu->readers &= ~(1U << t->id);
 	t->srcu_depth--;
+	race_release(&srcu->readers);
 	W.dirty = 1;
 	TRACE("srcu_read_unlock(%s)", srcu->name);
 	eng_yield_point();
@@ -73,7 +75,9 @@ void eng_srcu_synchronize(struct eng_srcu *srcu, const char *func)
 	if (srcu->nest[t->id])
 		fatal("17-lock-order", func, "synchronize_srcu() inside a read section of its own");
 	TRACE("synchronize_srcu(%s)", srcu->name);
+	race_release(srcu);		/* who enters from now on sees all of this */
 	srcu_wait_mask(srcu, srcu->readers);
+	race_acquire(&srcu->readers);
 }
 
 /* -- wait queues ------------------------------------------------------------------------ */
@@ -102,6 +106,7 @@ void eng_schedule(struct eng_waitq *queue)
 
 void eng_finish_wait(struct eng_waitq *queue)
 {
+	race_acquire(queue);
 	queue->waiters &= ~(1U << cur()->id);
 }
 
@@ -110,6 +115,7 @@ void eng_wake_up(struct eng_waitq *queue)
 	HERE();
 	eng_yield_point();
 	TRACE("wake_up(%s)", queue->name);
+	race_release(queue);
 	for (int i = 0; i < W.ntask; i++) {
 		struct task *t = &W.task[i];
 
@@ -129,6 +135,7 @@ void queue_work(int kind, void *obj, u32 mask)
 	struct work *w = &W.work[W.work_tail++ % 32];
 
 	*w = (struct work){ kind, obj, mask };
+	race_release(W.work);
 	W.dirty = 1;
 }
 
@@ -139,6 +146,7 @@ void worker_main(struct task *task)
 		struct work w;
 
 		wait_on(WAIT_WORK, NULL, 0);
+		race_acquire(W.work);
 		w = W.work[W.work_head % 32];
 		W.worker_busy = 1;
 		W.work_head++;

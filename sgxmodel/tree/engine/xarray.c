@@ -39,6 +39,7 @@ void *eng_xa_load(struct eng_xarray *xa, unsigned long index)
 	check(xa, 0);
 	eng_yield_point();
 	check(xa, 0);
+	race_acquire(xa);
 	i = at_or_after(xa, index);
 	return holds(xa, i, index) ? xa->slot[i].entry : NULL;
 }
@@ -51,6 +52,7 @@ void *eng_xa_find(struct eng_xarray *xa, unsigned long *index, unsigned long las
 	check(xa, 0);
 	eng_yield_point();
 	check(xa, 0);
+	race_acquire(xa);
 	i = at_or_after(xa, *index);
 	if (i >= xa->count || xa->slot[i].first > last)
 		return NULL;
@@ -76,6 +78,7 @@ static void *store(struct eng_xarray *xa, unsigned long first, unsigned long las
 	int i = at_or_after(xa, first);
 	void *old = NULL;
 
+	race_release(xa);		/* rcu_assign_pointer() */
 	if (holds(xa, i, first)) {
 		old = xa->slot[i].entry;
 		xa->slot[i].entry = entry;

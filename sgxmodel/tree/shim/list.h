@@ -106,8 +106,8 @@ __shim void shim_list_move(const char *func, struct list_head *entry,
 	shim_list_insert(__func__, e, _h, _h->next); })
 #define list_add_tail(e, h) ({ struct list_head *_h = (h); \
 	shim_list_insert(__func__, e, _h->prev, _h); })
-#define list_add_rcu list_add
-#define list_add_tail_rcu list_add_tail
+#define list_add_rcu(e, h) (eng_publish(h), list_add(e, h))
+#define list_add_tail_rcu(e, h) (eng_publish(h), list_add_tail(e, h))
 #define list_del(e) shim_list_del(__func__, e)
 #define list_del_rcu(e) shim_list_del_rcu(__func__, e)
 #define list_del_init(e) shim_list_del_init(__func__, e)
@@ -174,10 +174,16 @@ __shim void list_splice_tail_init(struct list_head *list, struct list_head *head
 #define list_for_each_entry(pos, head, member)				\
 	for (pos = list_first_entry(head, typeof(*pos), member);	\
 	     &pos->member != (head); pos = list_next_entry(pos, member))
-#define list_for_each_entry_rcu(pos, head, member, ...) \
-	list_for_each_entry(pos, head, member)
-#define list_for_each_entry_srcu(pos, head, member, cond) \
-	list_for_each_entry(pos, head, member)
+#define shim_next_rcu(pos, head) ({					\
+	struct list_head *_next = READ_ONCE((pos)->next);		\
+	eng_consume(head);						\
+	_next; })
+#define list_for_each_entry_rcu(pos, head, member, ...)			\
+	for (pos = list_entry(shim_next_rcu(head, head), typeof(*pos), member); \
+	     &pos->member != (head);					\
+	     pos = list_entry(shim_next_rcu(&pos->member, head), typeof(*pos), member))
+#define list_for_each_entry_srcu(pos, head, member, cond)		\
+	list_for_each_entry_rcu(pos, head, member)
 #define list_for_each_entry_safe(pos, n, head, member)			\
 	for (pos = list_first_entry(head, typeof(*pos), member),	\
 	     n = list_next_entry(pos, member);				\

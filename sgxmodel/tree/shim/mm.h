@@ -92,9 +92,10 @@ typedef int (*pte_fn_t)(pte_t *pte, unsigned long addr, void *data);
 #define apply_to_page_range(mm, addr, size, fn, data) ({		\
 	struct mm_struct *_mm = (mm);					\
 	unsigned long _addr = (addr);					\
-	pte_t *_ptep = (pte_t *)eng_pte(_mm, _addr);			\
-	eng_yield_point();						\
-	_ptep ? (fn)(_ptep, _addr, data) : 0; })
+	pte_t *_ptep = (pte_t *)eng_pte_lock(_mm, _addr);		\
+	int _ret = _ptep ? (fn)(_ptep, _addr, data) : 0;		\
+	eng_pte_unlock(_mm);						\
+	_ret; })
 
 #define mmu_notifier eng_notifier
 #define mmu_notifier_ops eng_notifier_ops

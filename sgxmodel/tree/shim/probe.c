@@ -21,6 +21,7 @@ struct probe_frame {
 };
 
 void probe_epcm(int n, struct probe_frame *out);
+unsigned long probe_epc_offset(const void *addr);
 
 #if defined(HAVE_ACTIVE_LIST)
 #define ACTIVE sgx_active_page_list
@@ -402,6 +403,31 @@ HARNESS void probe_encl(void *private_data)
 	/* A process that has no thread left uses none of its PTEs. */
 	if (process_mm(id) && process_mm(id)->users)
 		check_ptes(encl, process_mm(id), eng_size(id));
+}
+
+/* Whose array of EPC pages an address is in; -1: none's. */
+HARNESS int probe_epc_page(const void *addr)
+{
+	for (int i = 0; i < sgx_nr_epc_sections; i++) {
+		const char *pages = (const char *)sgx_epc_sections[i].pages;
+		unsigned long size = eng_section_pages(i) * sizeof(struct sgx_epc_page);
+
+		if ((unsigned long)((const char *)addr - pages) < size)
+			return number_of((const struct sgx_epc_page *)
+					 ((const char *)addr - probe_epc_offset(addr)));
+	}
+	return -1;
+}
+
+HARNESS unsigned long probe_epc_offset(const void *addr)
+{
+	for (int i = 0; i < sgx_nr_epc_sections; i++) {
+		unsigned long at = (const char *)addr - (const char *)sgx_epc_sections[i].pages;
+
+		if (at < eng_section_pages(i) * sizeof(struct sgx_epc_page))
+			return at % sizeof(struct sgx_epc_page);
+	}
+	return 0;
 }
 
 /* -- names for the trace ------------------------------------------------------------------------ */

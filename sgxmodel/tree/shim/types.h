@@ -141,13 +141,25 @@ __shim int PTR_ERR_OR_ZERO(const void *ptr)
 
 #define READ_ONCE(x) (*(const volatile typeof(x) *)&(x))
 #define WRITE_ONCE(x, v) (*(volatile typeof(x) *)&(x) = (v))
-#define data_race(expr) (expr)
-#define smp_wmb() __asm__ volatile("" ::: "memory")
-#define smp_rmb() __asm__ volatile("" ::: "memory")
-#define smp_mb() __asm__ volatile("" ::: "memory")
+/* What orders accesses beside locks, for the race detector (engine/race.c). */
+void eng_publish(const void *object);
+void eng_consume(const void *object);
+void eng_data_race(int change);
+
+#define data_race(expr) ({						\
+	__auto_type _value = (eng_data_race(1), (expr));		\
+	eng_data_race(-1);						\
+	_value; })
+/* One order of all: what fences are for is weak memory, which is not modelled. */
+#define smp_wmb() eng_publish(NULL)
+#define smp_rmb() eng_consume(NULL)
+#define smp_mb() (eng_consume(NULL), eng_publish(NULL))
 #define barrier() __asm__ volatile("" ::: "memory")
-#define smp_load_acquire(p) READ_ONCE(*(p))
-#define smp_store_release(p, v) WRITE_ONCE(*(p), v)
+#define smp_load_acquire(p) ({						\
+	__auto_type _value = READ_ONCE(*(p));				\
+	eng_consume(p);							\
+	_value; })
+#define smp_store_release(p, v) (eng_publish(p), WRITE_ONCE(*(p), v))
 
 #define _IO_CODE(dir, type, nr, size) (((dir) << 30) | ((size) << 16) | ((type) << 8) | (nr))
 #define _IO(type, nr) _IO_CODE(0U, type, nr, 0U)

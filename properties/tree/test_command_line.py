@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""The commands on kernel trees: statuses, patches, known violations, replay, bad input."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+
+import attrs
+import pytest
+from click.testing import CliRunner, Result
+
+from properties.tree.trees import any_tree, edited, patch_of
+from sgxmodel import cli
+from sgxmodel.trace.text import read, write
+from sgxmodel.tree.source import DRIVER
+
+K2 = "16-benign-race sgx_encl_eaug_page"
+PCMD = "pcmd_page_empty && !reclaimer_writing_to_pcmd(encl, pcmd_first_page)"
+FIX_OF_K2 = (
+    "\nerr_out_shrink:",
+
+"\nerr_out_shrink:\n\tif (ret == -EBUSY)\n\t\tvmret = VM_FAULT_NOPAGE;\n",
+)  # fmt: skip
+DIRECT = "void sgx_reclaim_direct(void)\n{\n"
+GONE_TOO_FAR = '__asm__ volatile("syscall" : : "a"(231), "D"(3) : "rcx", "r11", "memory");\n'
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def run(*words: str | Path) -> Result:
+    return CliRunner().invoke(cli.main, list(map(str, words)))
+
+
+def check(tree: Path | str, *words: str | Path) -> Result:
+    return run("check", tree, "-s", "eaug-eaug", "-s", "fault-reclaim", "--jobs", "2", *words)
+
+
+def trace_of(tree: Path) -> Path:
+    return Path(f"sgxmodel-traces/{tree.name}-16-benign-race-sgx_encl_eaug_page.trace")
+
+
+def test_a_tree_is_checked_and_its_trace_replays(tree: Path) -> None:
+    result = check(tree)
+    assert result.exit_code == 1, result.output
+    assert "fault-reclaim  PASSED" in result.stdout
+    assert f"sgxmodel replay {trace_of(tree)}" in result.stdout.replace("\\\n", "")
+    again = run("replay", trace_of(tree))
+    assert again.exit_code == 1
+    assert "reproduced: 16-benign-race in sgx_encl_eaug_page\n" in again.stdout
+
+
+def test_replay_says_whether_a_fix_helps(tree: Path) -> None:
+    check(tree)
+    patch = patch_of(tree, Path("fix.patch"), *FIX_OF_K2)
+    result = run("replay", trace_of(tree), "--patch", patch)
+    assert result.exit_code == 0, result.output
+    assert "no longer reproduced: 16-benign-race" in result.stdout
+    assert check(tree, "--patch", patch).exit_code == 0
+
+
+def test_replay_says_which_step_is_missing(tree: Path) -> None:
+    check(tree)
+    old = read(trace_of(tree))
+    [switch] = old.switches
+    assert switch.after is not None
+    gone = attrs.evolve(switch, after=attrs.evolve(switch.after, function="sgx_gone"))
+    write("gone.trace", attrs.evolve(old, switches=(gone,)))
+    result = run("replay", "gone.trace")
+    assert result.exit_code == 2
+    assert "in sgx_gone()" in result.stdout
+    Path("other").mkdir()
+    assert "not a kernel tree" in run("replay", trace_of(tree), "--target", "./other").stderr
+
+
+def test_a_patch_counts_for_what_is_new(tree: Path) -> None:
+    patch = patch_of(tree, Path("x.patch"), PCMD, "pcmd_page_empty")
+    result = check(tree, "--patch", patch, "--json", "out.json")
+    assert result.exit_code == 1
+    assert "Known, not counted: 16-benign-race in sgx_encl_eaug_page." in result.stdout
+    document = json.loads(Path("out.json").read_text())
+    verdicts = {s["name"]: s["verdict"] for s in document["scenarios"]}
+    assert verdicts == {"eaug-eaug": "PASSED", "fault-reclaim": "VIOLATED"}
+    assert document["known"] == [{"invariant": "16-benign-race", "function": "sgx_encl_eaug_page"}]
+    trace = f"sgxmodel-traces/{tree.name}-8-evicted-__sgx_encl_eldu.trace"
+    assert read(trace).patches == ("x.patch",)
+    assert run("replay", trace).exit_code == 1
+    assert run("replay", trace, "--target", tree).exit_code == 0
+
+
+def test_known_violations_do_not_count(tree: Path) -> None:
+    assert check(tree, "--save-known", "known").exit_code == 1
+    assert Path("known").read_text().splitlines()[1:] == [K2]
+    result = check(tree, "--known", "known", "--save-known", "known")
+    assert result.exit_code == 0
+    assert "Known, not counted" in result.stdout
+    assert Path("known").read_text().splitlines()[1:] == [K2]
+
+
+def test_known_violations_of_the_model() -> None:
+    words = ("check", "list_v2", "-s", "init-reclaim", "--schedules", "20")
+    assert run(*words, "--save-known", "known").exit_code == 1
+    assert run(*words, "--known", "known").exit_code == 0
+
+
+def test_a_revision_of_git(tree: Path) -> None:
+    copy = edited(tree, Path("repository").absolute(), [])
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"], ["tag", "v1"]):
+        user = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        subprocess.run(["git", *user, *command], cwd=copy, check=True)
+    (copy / DRIVER / "main.c").write_text("broken")
+    before = {p: p.stat().st_mtime_ns for p in copy.rglob("*")}
+    assert check(f"{copy}@v1").exit_code == 1
+    assert {p: p.stat().st_mtime_ns for p in copy.rglob("*")} == before
+    result = check(f"{copy}@v2")
+    assert result.exit_code == 2
+    assert "v2" in result.stderr
+
+
+def test_what_a_driver_does_to_its_process_is_an_error(tree: Path) -> None:
+    copy = edited(tree, Path("t"), [("main.c", DIRECT, DIRECT + GONE_TOO_FAR)])
+    Path("s").write_text("scenario s\nepc 4\ntask T: direct\n")
+    result = check(f"./{copy}", "--schedules", "3000", "-s", "./s")
+    assert "s              ERROR" in result.stdout
+    assert "took the process down" in result.stdout
+    assert "eaug-eaug      VIOLATED" in result.stdout
+
+
+BAD = [
+    (("{tree}", "--patch", "none"), "no such file"),
+    (("{tree}", "--patch", "text"), "does not apply"),
+    (("{tree}", "--exhaustive"), "revisions of the model"),
+    (("mainline", "--patch", "text"), "directory of a kernel tree"),
+    (("mainline", "--cc", "gcc"), "directory of a kernel tree"),
+    (("{tree}", "--cc", "no-such-compiler"), "no such compiler"),
+    (("./empty",), "not a kernel tree"),
+    (("./gone",), "no such directory"),
+    (("./gone@v1",), "no such directory"),
+    (("./empty@v1",), "empty@v1"),
+    (("./lacks",), "lacks folio_frobnicate"),
+    (("./broken",), "does not compile"),
+    (("{tree}", "--known", "gone"), "No such file"),
+    (("{tree}", "--known", "text"), "not a list of known"),
+    (("{tree}", "--known", "newer"), "version 9"),
+    (("{tree}", "--known", "odd"), "odd:2"),
+    (("{tree}", "--save-known", "text"), "left alone"),
+    (("{tree}", "--save-known", "empty"), "directory"),
+    (("{tree}", "--save-known", "gone/x"), "cannot be written"),
+]
+
+
+@pytest.mark.parametrize(("words", "says"), BAD, ids=[" ".join(w) for w, _ in BAD])
+def test_bad_input_is_told_in_a_few_lines(words: tuple[str, ...], says: str) -> None:
+    tree = any_tree()
+    Path("empty").mkdir()
+    edited(tree, Path("lacks"), [("main.c", DIRECT, DIRECT + "folio_frobnicate(1);")])
+    edited(tree, Path("broken"), [("main.c", DIRECT, DIRECT + "int 3x;")])
+    Path("text").write_text("mine\n")
+    Path("newer").write_text("# sgxmodel known violations 9\n")
+    Path("odd").write_text("# sgxmodel known violations 1\nodd\n")
+    before = sorted(Path().rglob("*"))
+    result = run("check", *(w.replace("{tree}", str(tree)) for w in words), "-s", "eaug-eaug")
+    assert result.exit_code == 2, result.output
+    assert result.stdout == ""
+    assert says in result.stderr
+    assert "defect" not in result.stderr
+    assert len(result.stderr.splitlines()) <= 4
+    assert sorted(Path().rglob("*")) == before
+    assert Path("text").read_text() == "mine\n"

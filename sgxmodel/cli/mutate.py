@@ -1,0 +1,272 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""`sgxmodel mutate`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import attrs
+import click
+
+from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded
+from sgxmodel.cli.progress import progress
+from sgxmodel.errors import UnknownNameError, UserError
+from sgxmodel.mutate import schema
+from sgxmodel.mutate.apply import apply
+from sgxmodel.mutate.campaign import Campaign, within
+from sgxmodel.mutate.catalogue import Mutant, catalogue, operators_named
+from sgxmodel.mutate.changed import changed, in_lines
+from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.judge import Limits, names_of_killers
+from sgxmodel.mutate.listed import reasons
+from sgxmodel.mutate.matrix import matrix
+from sgxmodel.mutate.processes import Processes
+from sgxmodel.mutate.scope import functions_in
+from sgxmodel.mutate.show import shortest
+from sgxmodel.mutate.store import Store, setting
+from sgxmodel.report import mutants as report
+from sgxmodel.report import text
+from sgxmodel.revisions import revision
+from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.search.verdict import Verdict as Answer
+
+
+@click.command()
+@click.argument("target")
+@click.option("--list", "listing", is_flag=True, help="Name the mutants in scope; run nothing.")
+@click.option("--show", metavar="ID", help="A mutant's change, its fate and its shortest trace.")
+@click.option("--apply", "applied", metavar="ID", help="Make the change in the source file.")
+@click.option("--retest", metavar="ID", help="Decide one mutant anew.")
+@click.option("--survivors", is_flag=True, help="Say what is known; run nothing.")
+@click.option(
+    "-f",
+    "--function",
+    "functions",
+    multiple=True,
+    metavar="NAME",
+    help="A function, or a group: pass, record, drop, alloc, free, ewb, eldu, load, "
+    "release, faults.  [default: all groups]",
+)
+@click.option("--file", "files", multiple=True, metavar="FILE", help="The functions of a file.")
+@click.option(
+    "-o",
+    "--operator",
+    "operators",
+    multiple=True,
+    metavar="NAME",
+    help="An operator ('sgxmodel list operators').  [default: all]",
+)
+@click.option("--changed", "patch", metavar="REV|PATCH", help="Only lines that this touched.")
+@click.option(
+    "--schedules",
+    type=click.IntRange(1, 10**6),
+    default=24,
+    metavar="N",
+    show_default=True,
+    help="Of each scenario, before a mutant is a survivor.",
+)
+@click.option(
+    "--seed", type=int, default=0, metavar="N", show_default=True, help="Same seed, same fates."
+)
+@click.option("--without", multiple=True, metavar="ID", help="An invariant that does not count.")
+@click.option(
+    "--matrix",
+    "thorough",
+    is_flag=True,
+    help="Look on after a kill; print invariants against operators.",
+)
+@click.option(
+    "--pairs",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Then N mutants of second order: pairs of survivors.",
+)
+@click.option(
+    "--budget",
+    type=Seconds(min=0, min_open=True),
+    metavar="SECONDS",
+    help="Wall-clock time; what is not done by then stays undecided.",
+)
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 1024),
+    default=cores,
+    metavar="N",
+    help="Mutants at a time.  [default: one for each core]",
+)
+@click.option("--fresh", is_flag=True, help="Decide everything anew.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=Path),
+    default=Path("sgxmodel-mutants"),
+    metavar="DIR",
+    show_default=True,
+    help="Where results are kept.",
+)
+@click.option(
+    "--json",
+    "json_file",
+    metavar="FILE",
+    help="The mutation-testing report schema; '-': to stdout, and nothing else.",
+)
+@click.option("--html", "html_file", metavar="FILE", help="The same as one offline page.")
+@click.option("--elements", metavar="FILE", help=f"Where the page's {schema.COMPONENT} is.")
+@guarded
+def mutate_command(**options: Any) -> int:
+    """If I change this helper, would anything notice?
+
+    Makes small changes to the functions of TARGET, one at a time, and checks
+    each.  Exit status: 0 all are noticed or on the list of those that may
+    live, 1 others survive, 2 error, 3 not all are decided.
+    """
+    return _Command(**options).run()
+
+
+@attrs.define
+class _Command:
+    target: str
+    listing: bool
+    show: str | None
+    applied: str | None
+    retest: str | None
+    survivors: bool
+    functions: tuple[str, ...]
+    files: tuple[str, ...]
+    operators: tuple[str, ...]
+    patch: str | None
+    schedules: int
+    seed: int
+    without: tuple[str, ...]
+    thorough: bool
+    pairs: int | None
+    budget: float | None
+    jobs: int
+    fresh: bool
+    results: Path
+    json_file: str | None
+    html_file: str | None
+    elements: str | None
+
+    def run(self) -> int:
+        script = schema.component(self.elements) if self.html_file else ""
+        mutants = self.scope()
+        if self.listing:
+            for mutant in mutants.values():
+                click.echo(f"{mutant.id}  {mutant.path}:{mutant.line}: {mutant.what}")
+            return 0
+        if self.applied:
+            mutant = one(mutants, self.applied)
+            first, last = apply(mutant)
+            click.echo(f"{mutant.path}: lines {first} to {last} rewritten: {mutant.what}")
+            return 0
+        campaign = self.campaign(mutants)
+        if self.show:
+            return self.shown(campaign, one(mutants, self.show))
+        if self.retest:
+            one(mutants, self.retest)
+            campaign.mutants = {self.retest: mutants[self.retest]}
+            campaign.fresh = True
+        interrupted = False if self.survivors else self.decide(campaign)
+        return self.report(campaign, script, interrupted)
+
+    def scope(self) -> dict[str, Mutant]:
+        """The mutants in scope, by id."""
+        target = revision(self.target)
+        functions = functions_in(target, self.functions, self.files)
+        mutants = catalogue(functions, operators_named(self.operators))
+        if self.patch:
+            lines = changed(self.patch, Path(str(resources.files("sgxmodel"))))
+            mutants = {m.id: m for m in mutants.values() if in_lines(lines, m.path, m.line)}
+        return mutants
+
+    def campaign(self, mutants: dict[str, Mutant]) -> Campaign:
+        for name in self.without:
+            if name not in names_of_killers():
+                known = ", ".join(names_of_killers())
+                raise UnknownNameError(f"there is no invariant '{name}'; there are {known}")
+        limits = Limits(self.schedules, self.seed, self.without, self.thorough)
+        scenarios = tuple(SCENARIOS.values())
+        store = Store(self.results, self.target, setting(scenarios, limits))
+        return Campaign(
+            revision(self.target), mutants, scenarios, limits, store,
+            lambda: Processes(self.jobs), self.jobs, self.fresh,
+        )  # fmt: skip
+
+    def decide(self, campaign: Campaign) -> bool:
+        """Run what is to be run.  Whether it was interrupted; what is done is kept."""
+        over = within(self.budget)
+        with progress(len(campaign.todo()), "mutants") as (advance, _):
+            try:
+                for _verdict in campaign.go(over):
+                    advance()
+                if self.pairs and not over():
+                    for pair in campaign.pairs(self.pairs, over):
+                        by = ", ".join(pair.killed_by)
+                        click.echo(f"{pair.id}: {pair.fate}{': ' + by if by else ''}", err=True)
+            except KeyboardInterrupt:
+                return True
+        return False
+
+    def shown(self, campaign: Campaign, mutant: Mutant) -> int:
+        verdict = campaign.known().get(mutant.id)
+        why = reasons(self.target).get(mutant.id, "")
+        click.echo("\n".join(report.details(mutant, verdict, why)))
+        if verdict is not None and verdict.fate is Fate.KILLED:
+            trace = shortest(campaign.job(mutant), verdict)
+            if trace is not None:
+                click.echo("\n" + text.violation(trace, ""))
+        return 0
+
+    def report(self, campaign: Campaign, script: str, interrupted: bool) -> int:
+        known = campaign.known()
+        why = reasons(self.target)
+        mutants = list(campaign.mutants.values())
+        document = schema.document(self.target, mutants, known, why)
+        if self.html_file:
+            write(self.html_file, schema.page(document, script))
+        if self.json_file == "-":
+            click.echo(json.dumps(document))
+        else:
+            if self.json_file:
+                write(self.json_file, json.dumps(document, indent=1) + "\n")
+            unlisted = [m for m in mutants if m.id not in why] if not self.survivors else mutants
+            for line in report.survivors(unlisted, known, why):
+                click.echo(line)
+            if self.thorough:
+                click.echo("\n".join(report.matrix(matrix(known, self.without))))
+            alive = [n for n, v in known.items() if v.fate is Fate.SURVIVED]
+            note = "interrupted" if interrupted else "the budget ended" if self.budget else ""
+            listed = sum(n in why for n in alive)
+            lines = report.summary(self.target, len(mutants), known, listed, note)
+            click.echo("\n".join(lines))
+        return INTERRUPTED if interrupted else status(known, len(mutants), why)
+
+
+def one(mutants: Mapping[str, Mutant], name: str) -> Mutant:
+    """A mutant by its id.  Raises :class:`UnknownNameError`."""
+    if name not in mutants:
+        raise UnknownNameError(f"there is no mutant '{name}' in scope; --list names them")
+    return mutants[name]
+
+
+def status(known: Mapping[str, Verdict], planned: int, why: Mapping[str, str]) -> int:
+    """The exit status: the worst that there is."""
+    fates = {v.fate for name, v in known.items() if name not in why}
+    if Fate.CRASH in fates:
+        return Answer.ERROR.status
+    if Fate.SURVIVED in fates:
+        return Answer.VIOLATED.status
+    return Answer.INCONCLUSIVE.status if len(known) < planned else Answer.PASSED.status
+
+
+def write(name: str, content: str) -> None:
+    """A report file.  Raises :class:`UserError`."""
+    try:
+        Path(name).write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{name}: cannot be written: {error.strerror or error}") from None

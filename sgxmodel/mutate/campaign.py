@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""One run over the mutants of a model target: what is known, what is to do, the proof first."""
+
+from __future__ import annotations
+
+import ast
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
+from random import Random
+
+import attrs
+
+from sgxmodel.errors import UserError
+from sgxmodel.machine.notation import KernelFunction
+from sgxmodel.mutate.catalogue import Changes, Mutant
+from sgxmodel.mutate.cover import Reach, order, reach
+from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.judge import Job, Limits
+from sgxmodel.mutate.runner import run
+from sgxmodel.mutate.scope import reachable
+from sgxmodel.mutate.store import Store, setting
+from sgxmodel.revisions import Revision
+from sgxmodel.scenario.model import Scenario
+
+CLEAN, FORCED = "clean", "forced"
+FORCED_IN = "sgx_free_epc_page"
+
+
+class SetupError(UserError):
+    """The proof of set-up failed: fates would mean nothing."""
+
+
+@attrs.define(eq=False)
+class Campaign:
+    """Mutants of one target under given limits, with what is known of them.
+
+    ``make`` and ``width``: the executor.  Iterate over :meth:`go` to run what
+    is not known; :meth:`known` is what there is, at any time.
+    """
+
+    target: Revision
+    mutants: dict[str, Mutant]
+    scenarios: Sequence[Scenario]
+    limits: Limits
+    store: Store
+    make: Callable[[], Executor]
+    width: int
+    fresh: bool = False
+    _reaches: list[Reach] = attrs.field(factory=list)
+
+    def known(self) -> dict[str, Verdict]:
+        """Verdicts by mutant id, in the catalogue's order."""
+        found = {m.id: self.store.get(self.store.key(m)) for m in self.mutants.values()}
+        return {name: verdict for name, verdict in found.items() if verdict is not None}
+
+    def todo(self) -> list[Mutant]:
+        """Mutants without a verdict."""
+        if self.fresh:
+            return list(self.mutants.values())
+        known = self.known()
+        return [m for m in self.mutants.values() if m.id not in known]
+
+    def go(self, over: Callable[[], bool] = lambda: False) -> Iterator[Verdict]:
+        """Decide what is to be decided.  Raises :class:`SetupError`."""
+        todo = self.todo()
+        self.fresh = False
+        if not todo:
+            return
+        self.prove(over)
+        by_id = {m.id: m for m in todo}
+        for verdict in run(map(self.job, todo), self.make, self.width, over):
+            self.store.put(self.store.key(by_id[verdict.id]), verdict)
+            yield verdict
+
+    def prove(self, over: Callable[[], bool] = lambda: False) -> None:
+        """The clean target passes, and a forced failure fails.  Raises :class:`SetupError`."""
+        source = repr(
+            sorted((n, f.source.lineno) for n, f in self.target.program.functions.items())
+        )
+        text = "".join(ast.dump(f.source.tree) for f in self.target.program.functions.values())
+        key = self.store.key_of(CLEAN, source + text)
+        if self.store.get(key) is not None:
+            return
+        everything = tuple((s, self._promises(s)) for s in self.scenarios)
+        jobs = [
+            Job(CLEAN, self.target.name, (), everything, self.limits),
+            Job(FORCED, self.target.name, self._forced(), everything, self.limits),
+        ]
+        verdicts = {v.id: v for v in run(jobs, self.make, self.width, over)}
+        if over():
+            return
+        clean, forced = verdicts[CLEAN], verdicts[FORCED]
+        if clean.fate is not Fate.SURVIVED:
+            by = ", ".join(clean.killed_by) or clean.why
+            raise SetupError(
+                f"{self.target.name} does not pass before anything is changed: {by} "
+                f"({clean.scenario}: {clean.title}); --without leaves an invariant out"
+            )
+        if forced.fate is not Fate.KILLED:
+            raise SetupError(
+                f"a forced failure ({FORCED_IN}() does nothing) is not noticed: {forced.why}"
+            )
+        self.store.put(key, clean)
+
+    def _forced(self) -> Changes:
+        fn = self.target.program.functions[FORCED_IN].source
+        return ((FORCED_IN, emptied(fn)),)
+
+    def job(self, mutant: Mutant) -> Job:
+        """A mutant with its scenarios, the likely and cheap ones first."""
+        return self._job(mutant.id, (mutant,))
+
+    def _job(self, name: str, mutants: tuple[Mutant, ...]) -> Job:
+        names: list[str] = []
+        for mutant in mutants:
+            callers = [f for f in reachable(self.target).values() if mutant.function in f.calls]
+            for scenario in order(self.reaches(), mutant.fn, mutant.line, callers):
+                if scenario not in names:
+                    names.append(scenario)
+        by_name = {s.name: s for s in self.scenarios}
+        return Job(
+            name,
+            self.target.name,
+            tuple((m.function, m.tree()) for m in mutants),
+            tuple((by_name[n], self._promises(by_name[n])) for n in names),
+            self.limits,
+        )
+
+    def pairs(self, count: int, over: Callable[[], bool] = lambda: False) -> Iterator[Verdict]:
+        """Second-order mutants: pairs of survivors of two functions, drawn by the seed.
+
+        A pair of killed ones says little; two that hide each other do.
+        """
+        known = self.known()
+        alive = [m for m in self.mutants.values() if known.get(m.id, NOT).fate is Fate.SURVIVED]
+        every = [
+            (a, b) for i, a in enumerate(alive) for b in alive[i + 1 :] if a.function != b.function
+        ]
+        Random(self.limits.seed).shuffle(every)
+        jobs = {f"{a.id}+{b.id}": (a, b) for a, b in every[:count]}
+        keys = {
+            name: self.store.key_of(name, a.source_hash() + b.source_hash())
+            for name, (a, b) in jobs.items()
+        }
+        for name in jobs:
+            old = self.store.get(keys[name])
+            if old is not None:
+                yield old
+        todo = [self._job(n, pair) for n, pair in jobs.items() if self.store.get(keys[n]) is None]
+        for verdict in run(todo, self.make, self.width, over):
+            self.store.put(keys[verdict.id], verdict)
+            yield verdict
+
+    def reaches(self) -> list[Reach]:
+        """What the scenarios come to; found out once."""
+        if not self._reaches:
+            self._reaches = [reach(self.target, s, self.limits.seed) for s in self.scenarios]
+        return self._reaches
+
+    def _promises(self, scenario: Scenario) -> tuple[str, ...]:
+        return next(r.promises for r in self.reaches() if r.scenario == scenario.name)
+
+
+NOT = Verdict("", Fate.STILLBORN)
+
+
+def emptied(fn: KernelFunction) -> ast.FunctionDef:
+    """A function that does nothing."""
+    return ast.fix_missing_locations(
+        ast.FunctionDef(
+            fn.tree.name,
+            fn.tree.args,
+            [ast.Return(None)],
+            [],
+            lineno=fn.lineno,
+            col_offset=0,
+            end_lineno=fn.lineno,
+            end_col_offset=0,
+        )
+    )
+
+
+def campaign(
+    target: Revision,
+    mutants: dict[str, Mutant],
+    scenarios: Sequence[Scenario],
+    limits: Limits,
+    store_of: Callable[[str], Store],
+    make: Callable[[], Executor],
+    width: int,
+) -> Campaign:
+    """A campaign whose results are kept under all that they depend on."""
+    store = store_of(setting(scenarios, limits))
+    return Campaign(target, mutants, scenarios, limits, store, make, width)
+
+
+def within(seconds: float | None) -> Callable[[], bool]:
+    """Whether a budget is over."""
+    if seconds is None:
+        return lambda: False
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Which scenarios come to which lines of a clean target, and what they cost.
+
+The order in which a mutant meets the scenarios follows from it, and which
+promises are kept so often that one that is never kept means something.
+"""
+
+from __future__ import annotations
+
+import attrs
+
+from sgxmodel.invariants.checks import Checks
+from sgxmodel.machine.notation import KernelFunction
+from sgxmodel.revisions import Revision
+from sgxmodel.scenario.build import World, build
+from sgxmodel.scenario.model import Scenario, TaskLine
+from sgxmodel.search.check import Search
+from sgxmodel.search.run import Runner
+
+RUNS = 12
+ORDERS = 400
+KEPT = 0.5
+"""A promise counts if this part of the clean target's runs keep it."""
+Line = tuple[str, int]
+"""(file, line)."""
+
+
+@attrs.frozen
+class Reach:
+    """What a scenario comes to.  ``cost``: steps of a run, roughly."""
+
+    scenario: str
+    lines: frozenset[Line]
+    cost: int
+    promises: tuple[str, ...]
+
+
+def setup_as_task(scenario: Scenario) -> Scenario:
+    """The set-up alone, as a task: so the checkers see it."""
+    return attrs.evolve(
+        scenario, setup=(), tasks=(TaskLine("T1", scenario.setup),), fail=(), ksgxd=False,
+        promises=(),
+    )  # fmt: skip
+
+
+def reach(target: Revision, scenario: Scenario, seed: int = 0) -> Reach:
+    """Run some schedules of the clean target and note where they come."""
+    lines: set[Line] = set()
+    steps = 0
+    kept: dict[str, int] = dict.fromkeys(scenario.promises, 0)
+    for one, runs in ((setup_as_task(scenario), 1), (scenario, RUNS)):
+        world = build(target, one)
+        search = Search(Runner(world, Checks(world, {})), seed, scenario.name)
+        for i in range(runs):
+            before = dict(search.runner.checks.sometimes_seen)
+            lines |= _lines(world, search, i)
+            now = search.runner.checks.sometimes_seen
+            for promise in one.promises:
+                kept[promise] += now[promise] > before.get(promise, 0)
+        steps = search.steps // runs
+    calls = sum(len(t.calls) for t in scenario.tasks)
+    orders = 4 * min(ORDERS, 2**calls)
+    promises = tuple(p for p, n in kept.items() if n >= KEPT * RUNS)
+    return Reach(scenario.name, frozenset(lines), steps + orders, promises)
+
+
+def _lines(world: World, search: Search, i: int) -> set[Line]:
+    blocks: set[object] = set()
+
+    def hook(system: object, t: int) -> None:
+        frame = system.frames[t]  # type: ignore[attr-defined]
+        while frame:
+            blocks.add(frame[0])
+            frame = frame[2]
+
+    outcome = search.runner.run(search.scheduler(i), hook=hook)
+    search.steps += outcome.steps
+    sites = (world.image.sites.get(block) for block in blocks)
+    return {(site.filename, site.lineno) for site in sites if site}
+
+
+def order(
+    reaches: list[Reach], fn: KernelFunction, line: int, callers: list[KernelFunction]
+) -> list[str]:
+    """Scenarios for a mutant: those that come to its line first, cheap ones first.
+
+    Those that come to its function elsewhere follow; the others have no say.
+    A function that does nothing shared is reached where its callers are.
+    """
+    inside = [r for r in reaches if _in(r, fn)]
+    if not inside:
+        inside = [r for r in reaches if any(_in(r, caller) for caller in callers)]
+    return [
+        r.scenario
+        for r in sorted(inside, key=lambda r: ((fn.filename, line) not in r.lines, r.cost))
+    ]
+
+
+def _in(reach: Reach, fn: KernelFunction) -> bool:
+    last = fn.tree.end_lineno or fn.lineno
+    return any(name == fn.filename and fn.lineno <= at <= last for name, at in reach.lines)

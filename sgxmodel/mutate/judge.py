@@ -1,0 +1,292 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Decide one mutant: cheap runs of the likely scenarios first, closed spaces last.
+
+Everything is limited in schedules, steps and states, never in time, so that a
+busy machine changes no fate.
+"""
+
+from __future__ import annotations
+
+import time
+import traceback
+from random import Random
+
+import attrs
+
+from sgxmodel.errors import LinkError, NotationError, ScenarioError
+from sgxmodel.invariants.base import FAULTS, INVARIANTS
+from sgxmodel.invariants.checks import Checks
+from sgxmodel.machine.op import Fault
+from sgxmodel.mutate.catalogue import Changes, with_changes
+from sgxmodel.mutate.cover import setup_as_task
+from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
+from sgxmodel.revisions import Revision, revision
+from sgxmodel.scenario.build import World, build
+from sgxmodel.scenario.model import Scenario, result_name
+from sgxmodel.search.check import Search
+from sgxmodel.search.exhaustive import explore_scenario
+from sgxmodel.search.run import STEP_LIMIT, Outcome, Runner
+from sgxmodel.search.schedule import Replay, Schedule
+from sgxmodel.search.sequential import sequential_outcomes
+
+FIRST = 6
+"""Schedules of every scenario before any closed space or the full number of any."""
+CLOSED_STATES = 150_000
+"""Up to here an ``x-`` scenario is covered: several times what the clean target has."""
+
+
+@attrs.frozen
+class Limits:
+    """``schedules`` of each scenario for a survivor; ``without``: invariants that do not count.
+
+    ``thorough``: look at every scenario of the first stages, for the kill matrix.
+    """
+
+    schedules: int = 24
+    seed: int = 0
+    without: tuple[str, ...] = ()
+    thorough: bool = False
+    states: int = CLOSED_STATES
+
+
+@attrs.frozen(eq=False)
+class Job:
+    """One mutant as data: what a worker needs to know.
+
+    ``scenarios`` in the order in which they are tried, each with the promises
+    that count; an empty ``changes`` is the clean target.
+    """
+
+    id: str
+    target: str
+    changes: Changes
+    scenarios: tuple[tuple[Scenario, tuple[str, ...]], ...]
+    limits: Limits
+
+
+class Killed(Exception):
+    """The mutant was noticed."""
+
+    def __init__(self, **evidence: object) -> None:
+        super().__init__()
+        self.evidence = evidence
+
+
+def judge(job: Job) -> Verdict:
+    """The fate of a mutant.  Never raises: a defect of the tool is a fate, too."""
+    began = time.process_time()
+    try:
+        verdict = _judged(job)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__}: {error} ({where.name}:{where.lineno})"
+        verdict = Verdict(job.id, Fate.CRASH, why=why)
+    return attrs.evolve(verdict, seconds=round(time.process_time() - began, 3))
+
+
+def _judged(job: Job) -> Verdict:
+    base = revision(job.target)
+    if not job.changes:
+        return _search(job, base)
+    try:
+        mutant = with_changes(base, job.id, job.changes)
+    except (NotationError, LinkError) as error:
+        return Verdict(job.id, Fate.STILLBORN, why=str(error).rpartition(": ")[2])
+    return _search(job, mutant)
+
+
+def _search(job: Job, mutant: Revision) -> Verdict:
+    judge_ = _Judge(job, mutant)
+    try:
+        judge_.sample(min(FIRST, job.limits.schedules))
+        judge_.close()
+        judge_.sample(job.limits.schedules)
+    except Killed as killed:
+        return Verdict(job.id, Fate.KILLED, schedules=judge_.runs, **killed.evidence)  # type: ignore[arg-type]
+    return Verdict(
+        job.id,
+        Fate.SURVIVED,
+        schedules=judge_.runs,
+        states=judge_.states,
+        closed=tuple(judge_.closed),
+        why="" if job.scenarios else "no scenario comes to this function",
+    )
+
+
+class _Judge:
+    def __init__(self, job: Job, mutant: Revision) -> None:
+        self.job = job
+        self.limits = job.limits
+        self.mutant = mutant
+        self.runs = 0
+        self.states = 0
+        self.closed: list[str] = []
+        self.searches: dict[str, Search] = {}
+        self.first: Killed | None = None
+        self.seen: list[str] = []
+
+    def sample(self, schedules: int) -> None:
+        """Run up to this number of schedules of each scenario."""
+        for scenario, promises in self.job.scenarios:
+            self._scenario(scenario, promises, schedules, schedules == self.limits.schedules)
+        if self.first:
+            # Only a thorough look comes here: all that these runs show is known.
+            raise Killed(**{**self.first.evidence, "killed_by": tuple(self.seen)})
+
+    def _scenario(
+        self, scenario: Scenario, promises: tuple[str, ...], runs: int, last: bool
+    ) -> None:
+        if scenario.name not in self.searches:
+            search = self._begun(scenario)
+            if search is None:
+                return
+            self.searches[scenario.name] = search
+        search = self.searches[scenario.name]
+        for i in range(search.runs, runs):
+            outcome = search.runner.run(search.scheduler(i))
+            self._ran(search, outcome)
+            if self._noticed(search, scenario, outcome):
+                return
+        missing = [p for p in promises if not search.runner.checks.sometimes_seen.get(p)]
+        if last and missing and PROMISE not in self.limits.without:
+            title = "promised but never seen: " + "; ".join(missing)
+            self._kill((PROMISE,), title=title, scenario=scenario.name)
+
+    def _ran(self, search: Search, outcome: Outcome) -> None:
+        self.runs += 1
+        search.runs += 1
+        search.steps += outcome.steps
+        search.length = max(1, search.steps // search.runs)
+
+    def _begun(self, scenario: Scenario) -> Search | None:
+        try:
+            world = build(self.mutant, scenario)
+        except (ScenarioError, Fault) as error:
+            self._broken_setup(scenario, error)
+            return None
+        checks = Checks(world, sequential_outcomes(world))
+        return Search(Runner(world, checks), self.limits.seed, scenario.name)
+
+    def _broken_setup(self, scenario: Scenario, error: Exception) -> None:
+        """The set-up fails: run it as a task, so that the checkers say why."""
+        world = build(self.mutant, setup_as_task(scenario))
+        checks = Checks(world, {})
+        outcome = Runner(world, checks).run(Replay(Schedule()))
+        self.runs += 1
+        found = [key for key in outcome.found if key[0] not in self.limits.without]
+        if found:
+            first = outcome.found[found[0]][0]
+            self._kill(
+                tuple(dict.fromkeys(key[0] for key in found)),
+                function=first.function,
+                title=f"in the set-up: {first.title}",
+                scenario=scenario.name,
+                setup=True,
+            )
+        elif isinstance(error, Fault) and error.kind in FAULTS:
+            self._kill(
+                (FAULTS[error.kind].id,), title=str(error), scenario=scenario.name, setup=True
+            )
+        else:
+            by = "14-progress" if "does not end" in str(error) else "15-errno"
+            if by not in self.limits.without:
+                self._kill((by,), title=str(error), scenario=scenario.name, setup=True)
+
+    def _noticed(self, search: Search, scenario: Scenario, outcome: Outcome) -> bool:
+        keys = [key for key in outcome.found if key[0] not in self.limits.without]
+        if keys:
+            first = min(keys, key=lambda key: outcome.found[key][1])
+            others = [key[0] for key in keys if key is not first]
+            violation = outcome.found[first][0]
+            self._kill(
+                tuple(dict.fromkeys((first[0], *others))),
+                function=violation.function,
+                title=violation.title,
+                scenario=scenario.name,
+                switches=outcome.schedule.switches,
+                choices=outcome.schedule.choices,
+            )
+            return True
+        if search.runner.cut and "14-progress" not in self.limits.without:
+            search.runner.cut = 0
+            if endless(search.runner, outcome.schedule):
+                self._kill(
+                    ("14-progress",),
+                    title=f"does not end in {STEP_LIMIT} steps, nor in as many fair ones",
+                    scenario=scenario.name,
+                    switches=outcome.schedule.switches,
+                    choices=outcome.schedule.choices,
+                )
+                return True
+        return False
+
+    def _kill(self, killed_by: tuple[str, ...], **evidence: object) -> None:
+        killed = Killed(killed_by=killed_by, **evidence)
+        if not self.limits.thorough:
+            raise killed
+        self.first = self.first or killed
+        self.seen += [i for i in killed_by if i not in self.seen]
+
+    def close(self) -> None:
+        """Cover every interleaving of the scenarios that are small enough for that."""
+        for scenario, _ in self.job.scenarios:
+            if not scenario.name.startswith("x-"):
+                continue
+            result = explore_scenario(
+                self.mutant, scenario, reduction=False, states=self.limits.states
+            )
+            self.states += result.evidence.states
+            if result.evidence.closed:
+                self.closed.append(scenario.name)
+            findings = [f for f in result.findings if f.violation.id not in self.limits.without]
+            if findings:
+                finding = findings[0]
+                raise Killed(
+                    killed_by=tuple(dict.fromkeys(f.violation.id for f in findings)),
+                    function=finding.violation.function,
+                    title=finding.violation.title,
+                    scenario=scenario.name,
+                    switches=finding.schedule.switches,
+                    choices=finding.schedule.choices,
+                )
+
+
+class Fair:
+    """A schedule up to the step limit, and fair choices after it."""
+
+    by_priority = False
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.replay = Replay(schedule)
+        self.rng = Random(0)
+
+    def begin(self, tasks: int) -> None:
+        self.replay.begin(tasks)
+        self.next_at = min(self.replay.next_at, STEP_LIMIT)
+
+    def pick(self, enabled: list[int], current: int, default: int, step: int) -> int:
+        if step >= STEP_LIMIT:
+            self.next_at = step + 1 + self.rng.randrange(8)
+            return self.rng.choice(enabled)
+        wanted = self.replay.pick(enabled, current, default, step)
+        self.next_at = min(self.replay.next_at, STEP_LIMIT)
+        return wanted
+
+    def choose(self, alternatives: int, step: int) -> int:
+        return self.replay.choose(alternatives, step)
+
+
+def endless(runner: Runner, schedule: Schedule) -> bool:
+    """Whether a run that the step limit cut goes on for ever, fairly scheduled."""
+    runner.cut = 0
+    runner.run(Fair(schedule), limit=2 * STEP_LIMIT)
+    cut, runner.cut = runner.cut, 0
+    return bool(cut)
+
+
+def names_of_killers() -> tuple[str, ...]:
+    """All that can kill a mutant: the invariants, and promises."""
+    return (*INVARIANTS, PROMISE)
+
+
+__all__ = ["Job", "Limits", "World", "endless", "judge", "names_of_killers", "result_name"]

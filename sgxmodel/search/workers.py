@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Scenarios in worker processes: in parallel, one budget shared out, deaths contained."""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+
+from sgxmodel.scenario.model import Scenario
+from sgxmodel.search.verdict import Checked, failed
+
+RESERVE = 0.05
+"""Part of a scenario's time that is kept for writing its traces down."""
+Work = Callable[[Scenario, "float | None"], Checked]
+"""Checks a scenario until a ``time.monotonic()``; it has to be picklable."""
+
+
+def share(deadline: float | None, jobs: int, waiting: int) -> float | None:
+    """When the next one of the ``waiting`` scenarios has to end."""
+    if deadline is None:
+        return None
+    now = time.monotonic()
+    left = max(0.0, deadline - now)
+    return now + left * (1 - RESERVE) * min(1.0, jobs / waiting)
+
+
+def in_workers(
+    work: Work, scenarios: tuple[Scenario, ...], jobs: int, deadline: float | None, died: str
+) -> Iterator[Checked]:
+    """Each result as it comes.
+
+    Which of several scenarios took a process down nobody can tell: those that were
+    running are run again, each in a process of its own.  What dies there is an
+    ERROR that says ``died``.
+    """
+    todo, suspects = list(scenarios), list[Scenario]()
+    jobs = max(1, min(jobs, len(todo)))
+    while todo:
+        yield from _until_one_dies(work, todo, suspects, jobs, deadline)
+    for i, scenario in enumerate(suspects):
+        until = share(deadline, 1, len(suspects) - i)
+        try:
+            with _pool(1) as pool:
+                yield pool.submit(work, scenario, until).result()
+        except BrokenProcessPool:
+            yield failed(scenario, died)
+
+
+def _until_one_dies(
+    work: Work, todo: list[Scenario], suspects: list[Scenario], jobs: int, deadline: float | None
+) -> Iterator[Checked]:
+    running: dict[Future[Checked], Scenario] = {}
+    with _pool(jobs) as pool:
+        while todo or running:
+            try:
+                while todo and len(running) < jobs:
+                    until = share(deadline, jobs, len(todo))
+                    running[pool.submit(work, todo[0], until)] = todo[0]
+                    del todo[0]
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    del running[future]
+                    yield result
+            except BrokenProcessPool:
+                suspects.extend(running.values())
+                return
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes; an interrupt ends them at once."""
+    others = set(multiprocessing.active_children())
+    executor = ProcessPoolExecutor(jobs, initializer=_leave_interrupts_to_the_parent)
+    try:
+        yield executor
+    except BaseException:
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        executor.shutdown(wait=False, cancel_futures=True)
+        raise
+    executor.shutdown()
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
