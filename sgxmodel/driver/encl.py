@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.ghost import not_allowed
 from sgxmodel.driver.seam import (
     PAGE_AUGMENTED,
     PAGE_LOADED,
@@ -265,6 +266,7 @@ def sgx_encl_load_page_in_vma(encl: sgx_encl, index: int, vm_prot_bits: str) -> 
         return -EFAULT
     if rights_missing(vm_prot_bits, entry.vm_max_prot_bits):
         sometimes("a fault on a page whose rights the VMA exceeds")
+        not_allowed()
         return -EFAULT
     return __sgx_encl_load_page(encl, entry)
 

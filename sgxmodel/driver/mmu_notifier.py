@@ -16,6 +16,7 @@ from sgxmodel.kernel.mm import (
     hlist_del_init_rcu,
     hlist_entries_rcu,
     hlist_unhashed,
+    mm_has_notifiers,
     mm_struct,
     mmap_assert_write_locked,
     mmdrop,
@@ -56,10 +57,10 @@ def __mmu_notifier_register(mn: sgx_encl_mm, mm: mm_struct) -> int:
 @kernel
 def mmu_notifier_release(mm: mm_struct) -> None:
     """mn_hlist_release(): exit_mmap() tells every subscriber, and waits for unregister."""
-    subscribed = hlist_entries_rcu(mm)
-    if not len(subscribed):
+    if not mm_has_notifiers(mm):
         return
     srcu_read_lock(mmu_notifier_domain.srcu)
+    subscribed = hlist_entries_rcu(mm)
     for i in range(len(subscribed)):
         sgx_mmu_notifier_release(subscribed[i], mm)
     spin_lock(mm.subscriptions_lock)

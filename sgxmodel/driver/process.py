@@ -66,7 +66,15 @@ def thread_begin(S: State, proc: process) -> bool:
         return False
     mm = proc.mm_of
     S[mm.mm_users] = S[mm.mm_users] + 1
+    S[proc.threads] = S[proc.threads] + 1
     return True
+
+
+@primitive(access="none", releases=True, acquires=True)
+def files_dec_and_test(S: State, proc: process) -> bool:
+    """exit_files(): whether this was the last thread with these files."""
+    S[proc.threads] = S[proc.threads] - 1
+    return S[proc.threads] == 0
 
 
 @primitive(access="none")
@@ -81,7 +89,7 @@ def process_ends(S: State, proc: process) -> bool:
 @primitive(access="none", releases=True)
 def process_born(S: State, proc: process) -> None:
     """wake_up_new_task(): the child can make calls."""
-    S[proc.alive] = 1
+    S[proc.alive] = S[proc.threads] = 1
 
 
 @primitive(access="none")
@@ -96,6 +104,7 @@ def dup_fd(S: State, child: process, proc: process) -> None:
 def thread_end(proc: process) -> None:
     """The call is over; where the process ended meanwhile, this may be its last thread."""
     mmput(mm_of(proc))
+    exit_files(proc)
 
 
 @kernel
@@ -108,8 +117,15 @@ def user_exit(proc: process) -> int:
     else:
         mm_last_user_goes(mm_of(proc))
         exit_mmap(mm_of(proc))
-    close_fd(proc)
+    exit_files(proc)
     return 0
+
+
+@kernel
+def exit_files(proc: process) -> None:
+    """exit_files(): the last thread closes what is open."""
+    if files_dec_and_test(proc):
+        close_fd(proc)
 
 
 @part_of("exit_files")

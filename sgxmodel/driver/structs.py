@@ -142,11 +142,13 @@ class process(Struct):
     """User side: a process with one enclave file; a child shares its parent's.
 
     ``fd`` says whether the file descriptor is open; ``alive`` is 0 before the
-    process was forked, 1 while it runs, 2 once it has ended.
+    process was forked, 1 while it runs, 2 once it has ended; ``threads`` are those
+    that share its files, itself and one for each call under way.
     """
 
     fd: int = 0
     alive: int = 0
+    threads: int = 0
     mm_of: ClassVar[Any]
     file_of: ClassVar[Any]
 

@@ -461,7 +461,7 @@ def _group(kind: str) -> int:
         groups |= REFERENCES
     if kind in MAPPED:
         groups |= MAPPINGS
-    if ".fail" in kind:
+    if ".fail" in kind or kind.endswith(".left"):
         groups |= REQUEST
     if struct in ("sgx_encl", "sgx_encl_page", "sgx_va_page", "frame", "page", "file"):
         if not kind.endswith(("lock.owner", ".refcount.refs")) and not _of_mm_list(kind):

@@ -151,7 +151,7 @@ def list_move_tail(S: State, list: list_head, head: list_head) -> None:
     _add(S, list, _follow(S, head.prev), head)
 
 
-@primitive(through=1)
+@primitive(through=1, releases=True)
 def list_add_rcu(S: State, new: list_head, head: list_head) -> None:
     """list_add() with the entry published: a reader sees all of it or not at all."""
     _add(S, new, head, _follow(S, head.next))

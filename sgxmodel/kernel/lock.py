@@ -83,17 +83,17 @@ def mutex_unlock(S: State, lock: mutex) -> None:
     _release(S, lock)
 
 
-def might_sleep_at(S: State, what: str) -> None:
+def might_sleep_at(S: State, what: str, fatal: bool = True) -> None:
     """For operations that may sleep: a fault in atomic context."""
-    held = atomic_context(S)
-    if held is None and S[S[CURRENT].bh_off]:
-        held = "bottom halves off, nothing else"
-    if held is not None:
-        raise Fault(
-            "sleep-in-atomic",
-            f"BUG: sleeping function called from invalid context: {what} with {held} held",
-            fatal=True,
-        )
+    lock = atomic_context(S)
+    if lock is None and not S[S[CURRENT].bh_off]:
+        return
+    context = "bottom halves off" if lock is None else f"{lock} held"
+    raise Fault(
+        "sleep-in-atomic",
+        f"BUG: sleeping function called from invalid context: {what} with {context}",
+        fatal=fatal,
+    )
 
 
 _might_sleep = might_sleep_at

@@ -211,6 +211,12 @@ def hlist_del_init_rcu(S: State, mm: mm_struct, mn: Any) -> None:
     S[mm.subscriptions] = tuple(m for m in S[mm.subscriptions] if m is not mn)
 
 
+@primitive(access="none")
+def mm_has_notifiers(S: State, mm: mm_struct) -> bool:
+    """Whether anybody is subscribed."""
+    return bool(S[mm.subscriptions])
+
+
 @primitive(access="none", acquires=True)
 def hlist_entries_rcu(S: State, mm: mm_struct) -> tuple[Any, ...]:
     """Who is subscribed, for a walk in a read section."""

@@ -127,7 +127,7 @@ def srcu_callbacks_left(S: State, ssp: srcu_struct) -> bool:
 @primitive(access="none", silent=True)
 def cleanup_srcu_struct(S: State, ssp: srcu_struct) -> None:
     """The structure dies: it waits for its work, and nobody may be inside."""
-    might_sleep_at(S, f"cleanup_srcu_struct({ssp})")
+    might_sleep_at(S, f"cleanup_srcu_struct({ssp})", fatal=False)
     if S[ssp.readers] or S[ssp.waiting]:
         raise Fault(
             "6-references",

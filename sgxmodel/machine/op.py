@@ -161,6 +161,17 @@ READ_ONCE = cast(
 """A marked read: the compiler may not tear it, KCSAN does not report it alone."""
 
 
+def _write_once(S: State, field: int, value: Any) -> None:
+    _store(S, field, value)
+
+
+WRITE_ONCE = cast(
+    Callable[[Any, Any], None],
+    Primitive(_write_once, name="WRITE_ONCE", access="marked", addresses=("field",)),
+)
+"""A marked write; it orders nothing."""
+
+
 def _rcu_assign_pointer(S: State, field: int, value: Any) -> None:
     _store(S, field, value)
 

@@ -32,7 +32,7 @@ class Processes:
             family = [name, *(child for child, of in scenario.children if of == name)]
             mms += [self._process(member, size, file, oracle) for member in family]
             parent = self.by_name[name]
-            layout.values[parent.alive] = 1
+            layout.values[parent.alive] = layout.values[parent.threads] = 1
             mm = parent.mm_of
             layout.values[mm.mm_users] = layout.values[mm.mm_count] = 1
         self.mms = tuple(mms)
