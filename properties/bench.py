@@ -186,6 +186,10 @@ class Epc(Bench):
     def map(self, p: Any) -> Any:
         """Give a page its PTE; it holds what the process wrote last."""
         at = self.S[p.linaddr]
+        if self.S[self.mm.pte + at] is not p:  # as after a zap
+            self.S[self.mm.pte + at] = None
+            for cpu in self.tasks:
+                self.S[cpu.tlb] = ()
         self.run(set_pte, self.mm, at, p, "rw")
         self.S[self.mm.expected + at] = self.S[p.contents]
         return p

@@ -74,7 +74,7 @@ def thread_begin(S: State, proc: process) -> bool:
 def files_dec_and_test(S: State, proc: process) -> bool:
     """exit_files(): whether this was the last thread with these files."""
     S[proc.threads] = S[proc.threads] - 1
-    return S[proc.threads] == 0
+    return bool(S[proc.threads] == 0)
 
 
 @primitive(access="none")
