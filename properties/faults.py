@@ -165,7 +165,7 @@ FAULTS = {
             "P1",
             "the reclaimer puts its reference before the page is back on the list",
             ("6-references",),
-            ("fault-reclaim-close", "two-reclaimers"),
+            ("fault-reclaim-close", "two-reclaimers", "young-close"),
             {PASS: edited(_pass, (SKIP, "encl_put(encl)\n" + SKIP.replace("encl_put(encl)", "")))},
         ),
         KnownFault(

@@ -92,6 +92,20 @@ def test_a_patch_counts_for_what_is_new(tree: Path) -> None:
     assert run("replay", trace, "--target", tree).exit_code == 0
 
 
+def test_what_hides_behind_a_known_kind_is_named(tree: Path) -> None:
+    """6.1 and 6.12 have a 6-references in sgx_reclaim_pages() of their own (R1)."""
+    old = "kref_get_unless_zero(&encl_page->encl->refcount) != 0"
+    new = "(kref_get(&encl_page->encl->refcount), 1)"
+    patch = patch_of(tree, Path("x.patch"), old, new, "main.c")
+    words = ("-s", "remove-reclaim", "-s", "fault-reclaim-close", "--patch", patch)
+    result = run("check", tree, *words)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "unlike what is known" in said
+    assert "refcount_t: addition on 0" in said
+    assert "use after free: read" not in said
+
+
 def test_known_violations_do_not_count(tree: Path) -> None:
     assert check(tree, "--save-known", "known").exit_code == 1
     assert Path("known").read_text().splitlines()[1:] == [K2]

@@ -117,8 +117,8 @@ def edited(source: Path, to: Path, edits: list[tuple[str, str, str]]) -> Path:
     return to
 
 
-def patch_of(tree: Path, to: Path, old: str, new: str) -> Path:
-    name = f"{DRIVER}/encl.c"
+def patch_of(tree: Path, to: Path, old: str, new: str, file: str = "encl.c") -> Path:
+    name = f"{DRIVER}/{file}"
     before = (tree / name).read_text()
     assert old in before, old
     after = before.replace(old, new)

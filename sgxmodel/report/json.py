@@ -27,6 +27,9 @@ def document(
     known = sorted({key for entry in entries for key in entry.result.known})
     if known:
         out["known"] = [{"invariant": i, "function": f} for i, f in known]
+    unlike = sorted({said for entry in entries for said in entry.result.unlike})
+    if unlike:
+        out["unlike_known"] = unlike
     out["scenarios"] = [_scenario(entry) for entry in entries]
     return json.dumps(out, indent=2) + "\n"
 

@@ -69,6 +69,10 @@ def summary(target: str, entries: Sequence[Entry], note: str = "") -> str:
     if known:
         said_known = "Known, not counted: " + ", ".join(f"{i} in {f}" for i, f in known) + "."
         out += ["", *prose(said_known, 0, 2)]
+    unlike = sorted({f"{said} ({e.name})" for e in entries for said in e.result.unlike})
+    if unlike:
+        said_unlike = "Of a known kind, but unlike what is known: look at these too:"
+        out += ["", *prose(said_unlike, 0, 2), *(n for u in unlike for n in prose(u, 2, 4))]
     out += ["", *prose(said + (f"; {note}" if note else ""), 0, 2)]
     return "\n".join(out).lstrip("\n") + "\n"
 

@@ -84,6 +84,8 @@ class ScenarioResult:
     message: str = ""
     known: tuple[tuple[str, str], ...] = ()
     """Kinds, (invariant, function), that were seen and do not count."""
+    unlike: tuple[str, ...] = ()
+    """Violations of a known kind that the known ones do not look like."""
 
 
 @attrs.frozen

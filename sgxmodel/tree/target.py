@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -57,6 +58,8 @@ class Baseline:
 
     library: Path
     known: frozenset[Key]
+    looks: frozenset[tuple[Key, str]]
+    """Each kind with the titles that it was seen under."""
 
 
 def is_tree(target: str) -> bool:
@@ -81,12 +84,15 @@ def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
         libraries = build(before, cc), build(after, cc)
         unpatched = attrs.evolve(plan, patches=(), deadline=_midway(plan.deadline))
         known: set[Key] = set()
+        looks: set[tuple[Key, str]] = set()
         for checked in _check_all(unpatched, libraries[0], None):
             if checked.result.verdict is Verdict.ERROR:
                 raise TreeError(f"without the patch: {checked.result.message}")
             known |= kinds([checked])
+            looks |= {_look(trace) for trace in checked.traces}
             yield None
-        yield from _check_all(plan, libraries[1], Baseline(libraries[0], frozenset(known)))
+        baseline = Baseline(libraries[0], frozenset(known), frozenset(looks))
+        yield from _check_all(plan, libraries[1], baseline)
 
 
 def _midway(deadline: float | None) -> float | None:
@@ -148,20 +154,28 @@ def _new(
     """Only what the tree does not have without the patches.
 
     A search is a sample: before something counts as the patches' doing, its own
-    interleaving is tried on the tree without them, and other schedules.
+    interleaving is tried on the tree without them, and other schedules.  A kind
+    that is known may hide another violation of that kind: it is named at least.
     """
     known = set(baseline.known)
     before = engine_of(baseline.library)
-    for trace in checked.traces:
-        if trace.key not in known and _happens(before, trace):
-            known.add(trace.key)
+    strange = [t for t in checked.traces if _look(t) not in baseline.looks]
+    strange = [t for t in strange if not _happens(before, t)]
+    known |= {t.key for t in checked.traces} - {t.key for t in strange}
     if any(trace.key not in known for trace in checked.traces):
         result, _ = check_scenario(
             before, scenario,
             runs=plan.runs, seed=plan.seed + 1, deadline=deadline, traces=False,
         )  # fmt: skip
         known |= {finding.violation.key for finding in result.findings}
+    unlike = tuple(f"{' in '.join(t.key)}: {t.title}" for t in strange if t.key in known)
+    checked = attrs.evolve(checked, result=attrs.evolve(checked.result, unlike=unlike))
     return without(checked, known)
+
+
+def _look(trace: Trace) -> tuple[Key, str]:
+    """A kind and its title, without the numbers of objects and addresses."""
+    return trace.key, re.sub(r"(0x)?[0-9a-f]*[0-9][0-9a-f]*", "N", trace.title)
 
 
 def _happens(engine: Engine, trace: Trace) -> bool:
