@@ -86,11 +86,12 @@ def enclave_access(S: State, mm: mm_struct, index: int) -> str:
     if p is None:
         aex(S, S[CURRENT])
         return PAGE_FAULT
+    # The page walk sets Accessed (SDM vol. 3A, 4.8); the EPCM is looked at after it.
+    S[mm.young + index] = 1
     if S[p.pending] or S[p.modified] or S[p.page_type] != PT_REG:
         aex(S, S[CURRENT])
         return BAD
     _enter(S, p)
-    S[mm.young + index] = 1
     if S[p.contents] != S[mm.expected + index]:
         raise Fault(
             "lost-data",

@@ -179,6 +179,7 @@ def _unity(source: Source) -> str:
             '#include "tunables.h"',
             *map(include, PARTS),
             '#include "probe.c"',
+            '#include "observe.c"',
             "",
         ]
     )
