@@ -76,7 +76,7 @@ class _Eye:
             yield f"epcm{page.number}", self._epcm(S, page.frame)
         for i, name in enumerate(self.names):
             process = world.processes[name]
-            encl = S[process.private_data]
+            encl = S[process.file_of.private_data]
             if S[process.fd] and encl is not None:
                 yield from self._encl(S, i, encl)
 
