@@ -23,7 +23,15 @@ from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.judge import Limits
 from sgxmodel.scenario.model import Scenario
 
-ENGINE = ("invariants", "hardware", "kernel", "machine", "search", "mutate/judge.py")
+ENGINE = (
+    "invariants",
+    "hardware",
+    "kernel",
+    "machine",
+    "search",
+    "mutate/judge.py",
+    "mutate/apart.py",
+)
 
 
 @cache
