@@ -7,7 +7,7 @@ import ast
 import difflib
 import hashlib
 from collections.abc import Container, Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Any
 
@@ -57,10 +57,27 @@ class Mutant:
     edit: Edit
     fn: KernelFunction
 
+    language = "python"
+
     @property
     def path(self) -> str:
         """The file, from the package's own folder on."""
         return short_path(self.fn.filename)
+
+    def text(self) -> str:
+        """The whole file."""
+        return Path(self.fn.filename).read_text(encoding="utf-8")
+
+    def span(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(line, column) of the first character that changes, and after the last; from 1."""
+        at: Any = self.edit.at
+        first = (self.line, getattr(at, "col_offset", 0) + 1)
+        if isinstance(at, ast.If | ast.While):
+            at = at.test
+        elif isinstance(at, ast.For):
+            at = at.iter
+        last = getattr(at, "end_lineno", None) or self.line
+        return first, (last, (getattr(at, "end_col_offset", None) or first[1]) + 1)
 
     def tree(self) -> ast.FunctionDef:
         """The changed function."""

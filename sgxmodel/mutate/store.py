@@ -13,12 +13,12 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from sgxmodel.errors import UserError
-from sgxmodel.mutate.catalogue import Mutant, digest
+from sgxmodel.mutate.catalogue import digest
 from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.judge import Limits
 from sgxmodel.scenario.model import Scenario
@@ -50,6 +50,14 @@ def setting(scenarios: Iterable[Scenario], limits: Limits) -> str:
     return digest(engine_hash(), *map(repr, scenarios), repr(limits))
 
 
+class Kept(Protocol):
+    """What is asked of a mutant here."""
+
+    @property
+    def id(self) -> str: ...
+    def source_hash(self) -> str: ...
+
+
 class Store:
     """Results of one target in a folder.  ``under``: see :func:`setting`."""
 
@@ -68,7 +76,8 @@ class Store:
             if entry is not None:
                 self.known[entry[0]] = entry[1]
 
-    def key(self, mutant: Mutant) -> str:
+    def key(self, mutant: Kept) -> str:
+        """Of a mutant."""
         return self.key_of(mutant.id, mutant.source_hash())
 
     def key_of(self, name: str, source: str) -> str:
