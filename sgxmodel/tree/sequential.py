@@ -9,7 +9,7 @@ from random import Random
 from sgxmodel.invariants.base import BenignRace
 from sgxmodel.tree.runs import Found, Runner
 
-ORDERS = 128
+ORDERS = 256
 MORE = 5000
 
 

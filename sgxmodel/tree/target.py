@@ -58,8 +58,8 @@ class Baseline:
 
     library: Path
     known: frozenset[Key]
-    looks: frozenset[tuple[Key, str]]
-    """Each kind with the titles that it was seen under."""
+    looks: frozenset[tuple[str, Key, str]]
+    """Where each kind was seen, and under which title."""
 
 
 def is_tree(target: str) -> bool:
@@ -84,7 +84,7 @@ def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
         libraries = build(before, cc), build(after, cc)
         unpatched = attrs.evolve(plan, patches=(), deadline=_midway(plan.deadline))
         known: set[Key] = set()
-        looks: set[tuple[Key, str]] = set()
+        looks: set[tuple[str, Key, str]] = set()
         for checked in _check_all(unpatched, libraries[0], None):
             if checked.result.verdict is Verdict.ERROR:
                 raise TreeError(f"without the patch: {checked.result.message}")
@@ -173,9 +173,9 @@ def _new(
     return without(checked, known)
 
 
-def _look(trace: Trace) -> tuple[Key, str]:
-    """A kind and its title, without the numbers of objects and addresses."""
-    return trace.key, re.sub(r"(0x)?[0-9a-f]*[0-9][0-9a-f]*", "N", trace.title)
+def _look(trace: Trace) -> tuple[str, Key, str]:
+    """Scenario, kind and title without the numbers of objects and addresses."""
+    return trace.scenario, trace.key, re.sub(r"(0x)?[0-9a-f]*[0-9][0-9a-f]*", "N", trace.title)
 
 
 def _happens(engine: Engine, trace: Trace) -> bool:

@@ -166,6 +166,8 @@ static void end_main(struct task *t)
 	W.quiet++;
 	probe_quiet();
 	W.quiet--;
+	if (W.stuck && !W.requested)
+		probe_passes();
 	user_close_all();
 	wait_on(WAIT_IDLE, NULL, 0);
 	race_join_all();
@@ -258,7 +260,7 @@ static void open_stage(const struct eng_config *c)
 	memcpy(W.fail, c->fail, sizeof(W.fail));
 	W.step = W.accesses = 0;
 	W.limit = 40000;
-	W.ended = W.requested = W.excused = 0;
+	W.ended = W.requested = W.excused = W.stuck = W.leaked = 0;
 	W.seq_pos = 0;
 	keep->result.nfound = 0;
 }
@@ -435,6 +437,8 @@ int eng_high(void);
 int eng_va_slots(void);
 int eng_size(int encl);
 int eng_requested(void);
+int eng_leaked(void);
+void eng_stuck(void);
 int eng_section_pages(int section);
 
 int eng_scan(void)
@@ -460,6 +464,16 @@ int eng_va_slots(void)
 int eng_size(int encl)
 {
 	return keep->config.size[encl];
+}
+
+void eng_stuck(void)
+{
+	W.stuck = 1;
+}
+
+int eng_leaked(void)
+{
+	return W.leaked;
 }
 
 int eng_requested(void)

@@ -62,6 +62,7 @@ struct task {
 	u32 wait_mask;
 	int preempt;			/* spinlocks held and preempt_disable() */
 	int held_cnt;
+	int of_all;			/* spinlocks held that are no enclave's own */
 	struct held held[HELD_MAX];
 	int node;
 	int signal;
@@ -116,9 +117,11 @@ struct world {
 	int work_head, work_tail, worker_busy;
 	int seq_pos;			/* sequential mode: next call in the order */
 	int fail[ENG_FAILS];
+	int leaked;			/* an EREMOVE failed on request: its page stays a child */
 	int requested;			/* a failure on request happened in this run */
 	int excused;
 	u64 rng;
+	int stuck;			/* a pass over reclaimable pages moved none */
 	int ended;
 	u32 progress_step;
 };
@@ -248,6 +251,8 @@ void worker_main(struct task *task);
 void run_task_work(struct task *task);
 int access_of_absent_page(const struct eng_call *call);
 void file_release(struct file *file);
+struct list_head;
+void eng_list_linked(const char *func, const struct list_head *entry);
 struct file *file_new(int encl);
 void shmem_release(struct file *file);
 void notifier_free_work(struct eng_notifier *mn);
@@ -283,7 +288,9 @@ long tree_ioctl(struct file *file, int verb, int encl, int arg, int type);
 int tree_memory_failure(unsigned long pfn);
 void tree_reclaim(void);
 void tree_direct(void);
-void probe_pages(void);
+void probe_pages(const struct eng_lock *released);
+void probe_encl_unlock(const struct eng_lock *lock);
+void probe_passes(void);
 void probe_encl(void *private_data);
 void probe_quiet(void);
 void probe_end(void);

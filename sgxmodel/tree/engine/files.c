@@ -228,6 +228,18 @@ void shmem_release(struct file *file)
 	engine_free(file);
 }
 
+int eng_backing_refs(struct file *file, unsigned long index);
+int eng_backing_refs(struct file *file, unsigned long index)
+{
+	for (int i = 0; i < CACHED; i++) {
+		const struct page *page = backings[file->shmem].page[i];
+
+		if (page && page->index == index)
+			return page->refs;
+	}
+	return 0;
+}
+
 void eng_get_page(struct page *page)
 {
 	HERE();

@@ -60,6 +60,12 @@ static void order(struct task *t, const struct eng_lock *lock, const char *func)
 	}
 }
 
+/* The locks that EPC pages are protected by: statics, and those of nodes. */
+static int of_all(const struct eng_lock *lock)
+{
+	return in_state(lock, sizeof(*lock)) || strstr(lock->name, "node");
+}
+
 static void take(struct task *t, struct eng_lock *lock, int shared, const char *func)
 {
 	order(t, lock, func);
@@ -71,7 +77,7 @@ static void take(struct task *t, struct eng_lock *lock, int shared, const char *
 	else
 		lock->owner = &t->pub;
 	if (lock->kind == ENG_SPIN)
-		t->preempt++;
+		t->preempt++, t->of_all += of_all(lock);
 	if (t->held_cnt == HELD_MAX)
 		fatal("17-lock-order", func, "too many locks are held");
 	t->held[t->held_cnt++] = (struct held){ lock, shared };
@@ -90,7 +96,7 @@ static void drop(struct task *t, struct eng_lock *lock, int shared)
 			break;
 		}
 	if (lock->kind == ENG_SPIN)
-		t->preempt--;
+		t->preempt--, t->of_all -= of_all(lock);
 	W.dirty = 1;
 	TRACE("%s(%s)", lock->kind == ENG_SPIN ? "spin_unlock" : lock->kind == ENG_MUTEX ?
 	      "mutex_unlock" : "mmap_unlock", lock->name);
@@ -150,7 +156,9 @@ void lock_drop(struct eng_lock *lock, const char *func)
 	/* Whoever takes it next sees a consistent state, or one that is broken. */
 	W.quiet++;
 	if (lock->kind == ENG_SPIN)
-		probe_pages();
+		probe_pages(lock);
+	else if (strstr(lock->name, "encl->lock"))
+		probe_encl_unlock(lock);
 	W.quiet--;
 	lock->owner = NULL;
 	drop(t, lock, 0);

@@ -313,6 +313,39 @@ unsigned long eng_copy_user(void *dst, const void *src, unsigned long n, int fro
 	return 0;
 }
 
+/* -- lists -------------------------------------------------------------------------------- */
+
+struct list_head {
+	struct list_head *next, *prev;
+};
+
+static int readable(const void *addr)
+{
+	size_t at = (const u8 *)addr - heap_base;
+
+	if ((uintptr_t)addr & 7)
+		return 0;
+	if (at < HEAP_BYTES)
+		return shadow[at / 8] == 8 && shadow[at / 8 + 1] == 8;
+	return (size_t)((const u8 *)addr - stack_base) < STACK_BYTES * ENG_TASKS - 16 ||
+	       in_state(addr, sizeof(struct list_head));
+}
+
+/*
+ * CONFIG_DEBUG_LIST looks at the neighbours of the place where an entry goes,
+ * not at the entry.  If it is still linked, that list will be torn.
+ */
+void eng_list_linked(const char *func, const struct list_head *entry)
+{
+	const struct list_head *next = entry->next, *prev = entry->prev;
+
+	if (next == entry || !readable(next) || !readable(prev))
+		return;
+	if (next->prev == entry && prev->next == entry)
+		violate("1-one-list", func, "%s is put on a list and is still on another one",
+			object_name(entry));
+}
+
 /* -- leaks and names ------------------------------------------------------------------------ */
 
 /* What lives from boot on is no leak. */

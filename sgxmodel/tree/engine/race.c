@@ -20,7 +20,7 @@
 #define CELLS 8
 #define OBJECTS 512		/* a power of two */
 
-enum { WRITE = 1, PLAIN = 2, SPIN = 4, LOCK = 8, FREE = 16 };
+enum { WRITE = 1, PLAIN = 2, GLOBAL = 4, LOCK = 8, FREE = 16 };
 
 struct cell {
 	u32 run, clock;
@@ -160,10 +160,10 @@ static const char *verb(const struct cell *c)
 	return c->kind & FREE ? "free" : c->kind & WRITE ? "write" : "read";
 }
 
-/* Pages of the EPC belong to no enclave's lock: a mutex that is held says nothing of them. */
+/* Pages of the EPC belong to no enclave: its locks say nothing of them. */
 static int locked(const struct cell *c, const void *address)
 {
-	return c->kind & (probe_epc_page(address) < 0 ? LOCK : SPIN);
+	return c->kind & (probe_epc_page(address) < 0 ? LOCK : GLOBAL);
 }
 
 static const char *how(const struct cell *c, const void *address)
@@ -234,7 +234,7 @@ static void touch(const void *address, size_t size, int kind, const void *pc)
 	} else {
 		return;
 	}
-	new.kind = kind | (cur()->preempt ? SPIN : 0) | (cur()->held_cnt ? LOCK : 0);
+	new.kind = kind | (cur()->of_all ? GLOBAL : 0) | (cur()->held_cnt ? LOCK : 0);
 	while (size) {
 		size_t in = offset % 8, n = 8 - in < size ? 8 - in : size;
 

@@ -201,6 +201,9 @@ static u32 enabled(void)
 		if (!t->yields)
 			eager |= 1U << i;
 	}
+	/* In a given order only helpers come in between: see pick_order(). */
+	if (keep->schedule.mode == MODE_ORDER)
+		return able;
 	if (eager)
 		return eager;
 	for (int i = 0; i < W.ntask; i++)
@@ -302,8 +305,8 @@ static int pick_order(u32 mask, int dflt)
 	const struct eng_schedule *s = &keep->schedule;
 	int want = W.seq_pos < s->norder ? s->order[W.seq_pos] : -1;
 
-	/* Helpers first where they are eager; else only when the caller waits. */
-	if (s->eager && !cur()->in_call) {
+	/* Helpers first where they are eager; else only when the caller waits or retries. */
+	if ((s->eager && !cur()->in_call) || (cur()->yields && W.current < W.nuser)) {
 		if (mask >> W.ksgxd & 1)
 			return W.ksgxd;
 		if (mask >> W.worker & 1)
@@ -542,6 +545,7 @@ int fail_on_request(int what)
 		return 0;
 	W.fail[what]--;
 	W.requested = W.excused = 1;
+	W.leaked |= what == FAIL_EREMOVE;
 	TRACE("fails on request");
 	return 1;
 }
@@ -551,6 +555,12 @@ int fail_on_request(int what)
 struct task_struct *eng_current(void)
 {
 	return &cur()->pub;
+}
+
+int eng_task(void);
+int eng_task(void)
+{
+	return W.current;
 }
 
 int eng_signal_pending(void)

@@ -15,6 +15,7 @@ struct list_head {
 #define LIST_POISON2 ((struct list_head *)0xdead000000000122UL)
 
 void eng_list_bug(const char *func, const char *what, const void *entry);
+void eng_list_linked(const char *func, const struct list_head *entry);
 
 #define LIST_HEAD_INIT(name) { &(name), &(name) }
 #define LIST_HEAD(name) struct list_head name = LIST_HEAD_INIT(name)
@@ -40,6 +41,7 @@ __shim void shim_list_insert(const char *func, struct list_head *entry,
 		eng_list_bug(func, "list_add double add", entry);
 		return;
 	}
+	eng_list_linked(func, entry);
 	next->prev = entry;
 	entry->next = next;
 	entry->prev = prev;

@@ -13,6 +13,7 @@ void violate(const char *id, const char *func, const char *fmt, ...) __printf(3,
 struct mm_struct *process_mm(int encl);
 int eng_size(int encl);
 int eng_section_pages(int section);
+int eng_task(void);
 
 /* What the EPCM knows of a page, as far as the checks need it. */
 struct probe_frame {
@@ -35,6 +36,11 @@ unsigned long probe_epc_offset(const void *addr);
 #else
 #define OWNER(page) ((page)->owner)
 #endif
+
+#define MANY 256
+
+int eng_scan(void);
+int eng_leaked(void);
 
 static const struct file_operations *encl_fops;
 
@@ -75,10 +81,63 @@ HARNESS int tree_memory_failure(unsigned long pfn)
 	return arch_memory_failure(pfn, 0);
 }
 
+#ifdef ACTIVE
+/* How many pages are reclaimable, if nobody is changing that. */
+HARNESS static int reclaimable(void)
+{
+	const struct list_head *pos;
+	int count = 0;
+
+	if (ACTIVE_LOCK.owner)
+		return 0;
+	for (pos = ACTIVE.next; pos != &ACTIVE && count < MANY; pos = pos->next)
+		count++;
+	return count;
+}
+
+void eng_stuck(void);
+
+/* A page that a pass had room for leads the list after it: it was not moved, or was young. */
+HARNESS void tree_reclaim(void)
+{
+	const struct list_head *had_room[8], *pos = ACTIVE.next;
+	int n = 0;
+
+	if (!ACTIVE_LOCK.owner)
+		for (; pos != &ACTIVE && n < 8 && n < eng_scan(); pos = pos->next)
+			had_room[n++] = pos;
+	sgx_reclaim_pages();
+	while (n--)
+		if (had_room[n] == ACTIVE.next)
+			eng_stuck();
+}
+
+/*
+ * All is quiet, and a pass may not have got on.  Passes that follow find young
+ * pages old, and write them all out.
+ */
+HARNESS void probe_passes(void)
+{
+	int left = reclaimable(), most = 2 * left / eng_scan() + 4;
+
+	while (left && most--) {
+		sgx_reclaim_pages();
+		left = reclaimable();
+	}
+	if (left)
+		violate("14-progress", "sgx_reclaim_pages", "passes do not get on\n"
+			"%d pages stay reclaimable, however many passes there are", left);
+}
+#else
 HARNESS void tree_reclaim(void)
 {
 	sgx_reclaim_pages();
 }
+
+HARNESS void probe_passes(void)
+{
+}
+#endif
 
 HARNESS void tree_direct(void)
 {
@@ -163,7 +222,6 @@ HARNESS long tree_ioctl(struct file *file, int verb, int encl, int arg, int type
 
 /* -- EPC pages and their lists --------------------------------------------------------------- */
 
-#define MANY 256
 static u8 seen[64];
 
 /* A frame's number, as the EPCM counts; -1: no page of the EPC. */
@@ -219,6 +277,7 @@ HARNESS static void check_active(const struct sgx_epc_page *page, int n)
 }
 
 enum { FREE, POISONED, RECLAIMABLE };
+static u8 where[64];			/* which of these, plus one */
 
 HARNESS static int walk(const struct list_head *head, int kind)
 {
@@ -235,6 +294,7 @@ HARNESS static int walk(const struct list_head *head, int kind)
 		}
 		if (seen[n]++)
 			violate("1-one-list", "__list_add", "EPC page %d is on two lists", n);
+		where[n] = kind + 1;
 		if (kind == FREE)
 			check_free(page, n);
 		if (kind == RECLAIMABLE)
@@ -254,7 +314,7 @@ HARNESS static int walk_all(void)
 	int free = 0;
 
 	for (int i = 0; i < 64; i++)
-		seen[i] = 0;
+		seen[i] = where[i] = 0;
 	for (int nid = 0; nid < eng_nr_nodes(); nid++) {
 		if (!(sgx_numa_mask.bits >> nid & 1) || !unlocked(&sgx_numa_nodes[nid].lock))
 			continue;
@@ -268,10 +328,46 @@ HARNESS static int walk_all(void)
 	return free;
 }
 
-HARNESS void probe_pages(void)
+static u8 was[64], isolator[64];
+
+/*
+ * A TRACKED page that leaves the reclaimable list is its isolator's, until it
+ * is on a list again: then it was this one who put it there.
+ */
+HARNESS static void check_isolated(const struct eng_lock *released)
 {
-	if (sgx_numa_nodes && sgx_nr_epc_sections)
-		walk_all();
+#ifdef ACTIVE
+	int me = eng_task() + 1, active = released == &ACTIVE_LOCK;
+
+	for (int i = 0; i < sgx_nr_epc_sections; i++)
+		for (int k = 0; k < eng_section_pages(i); k++) {
+			const struct sgx_epc_page *page = &sgx_epc_sections[i].pages[k];
+			int n = number_of(page);
+
+			if (active && was[n] && !where[n] &&
+			    (page->flags & SGX_EPC_PAGE_RECLAIMER_TRACKED))
+				isolator[n] = me;
+			if (active)
+				was[n] = where[n] == RECLAIMABLE + 1;
+			if (!isolator[n] || !where[n])
+				continue;
+			if (isolator[n] != me)
+				violate("5-in-progress", where[n] == RECLAIMABLE + 1 ?
+					"sgx_mark_page_reclaimable" : "sgx_free_epc_page",
+					"EPC page %d is put on a list while a reclaimer has it", n);
+			isolator[n] = 0;
+		}
+#else
+	(void)released;
+#endif
+}
+
+HARNESS void probe_pages(const struct eng_lock *released)
+{
+	if (!sgx_numa_nodes || !sgx_nr_epc_sections)
+		return;
+	walk_all();
+	check_isolated(released);
 }
 
 /*
@@ -375,6 +471,28 @@ HARNESS static void check_ptes(struct sgx_encl *encl, struct mm_struct *mm, int 
 	}
 }
 
+int eng_backing_refs(struct file *file, unsigned long index);
+
+/* encl->lock is about to be released: the mark and the pinned backing come and go together. */
+HARNESS void probe_encl_unlock(const struct eng_lock *lock)
+{
+	struct sgx_encl *encl = container_of(lock, struct sgx_encl, lock);
+
+	if (!encl->backing || encl->page_array.lock.owner)
+		return;
+	for (int i = 0; i < encl->page_array.count; i++) {
+		struct sgx_encl_page *entry = encl->page_array.slot[i].entry;
+		/* Of an evicted page the bit is part of its VA slot. */
+		int marked = entry->epc_page && (entry->desc & SGX_ENCL_PAGE_BEING_RECLAIMED);
+		unsigned long index = PFN_DOWN((entry->desc & PAGE_MASK) - encl->base);
+
+		if (marked != (eng_backing_refs(encl->backing, index) > 0))
+			violate("7-being-reclaimed", "", "page %lu is %smarked as being reclaimed, "
+				"and its backing is %sheld", index, marked ? "" : "not ",
+				marked ? "not " : "");
+	}
+}
+
 /* At the end of a call, if nobody is inside of encl->lock or of an ioctl. */
 HARNESS void probe_encl(void *private_data)
 {
@@ -382,7 +500,8 @@ HARNESS void probe_encl(void *private_data)
 	int resident = 0, evicted = 0, id = (int)(encl->base >> 32) - 1;
 	unsigned long busy = 1UL << SGX_ENCL_IOCTL;
 
-	if (encl->lock.owner || (encl->flags & busy) ||
+	/* The SECS of a page that was leaked cannot be evicted any more. */
+	if (encl->lock.owner || (encl->flags & busy) || eng_leaked() ||
 	    !(encl->flags & (1UL << SGX_ENCL_CREATED)) || encl->page_array.lock.owner)
 		return;
 	for (int i = 0; i < encl->page_array.count; i++) {
