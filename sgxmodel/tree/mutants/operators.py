@@ -265,8 +265,10 @@ def drop_reference(body: Node) -> Iterator[Edit]:
 @operator("add-reference")
 def add_reference(body: Node) -> Iterator[Edit]:
     for node in plain(body):
-        if called(node) in REFERENCES and in_suite(node):
-            yield edit(node, f"{text(node)} {text(node)}", f"'{short(node)}' twice")
+        if called(node) in REFERENCES:
+            twice = f"{text(node)} {text(node)}"
+            new = twice if in_suite(node) else f"{{ {twice} }}"
+            yield edit(node, new, f"'{short(node)}' twice")
 
 
 @operator("weak-reference")
