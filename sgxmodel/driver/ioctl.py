@@ -52,17 +52,16 @@ from sgxmodel.machine.op import sometimes
 
 if TYPE_CHECKING:
     from sgxmodel.driver.encl import (
-        on_each_encl_cpu,
         sgx_alloc_va_page,
         sgx_encl_free_epc_page,
         sgx_encl_load_page,
         sgx_encl_page_alloc,
-        sgx_zap_enclave_ptes,
     )
     from sgxmodel.driver.file import fdget, fdput
     from sgxmodel.driver.main import sgx_alloc_epc_page, sgx_reclaim_direct
+    from sgxmodel.driver.mm import on_each_encl_cpu, sgx_zap_enclave_ptes
     from sgxmodel.driver.seam import track_page, untrack_page
-    from sgxmodel.hardware.enclu import mm_struct
+    from sgxmodel.kernel.mm import mm_struct
 
 
 @kernel

@@ -175,7 +175,7 @@ def _slots(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> 
 
 
 def check_references(view: View) -> Iterator[Finding]:
-    """An enclave's count is at least what the file, the mm and the reclaimers hold."""
+    """An enclave's count is at least what the file, the mms and the reclaimers hold."""
     S = view.S
     for encl in view.world.encls:
         refs = S[encl.refcount.refs]
@@ -186,9 +186,12 @@ def check_references(view: View) -> Iterator[Finding]:
             for page in view.pages
             if S[page.isolator] is not None and _belongs(view, page, encl)
         ]
-        held = len(isolated) + (S[encl.mm] is not None)
-        for proc in view.world.processes.values():
-            held += S[proc.private_data] is encl and S[proc.file_ref.refs] > 0
+        held = len(isolated)
+        for mm in view.world.mms:
+            if S[mm.subscriptions] is not FREED:
+                held += sum(S[mn.encl] is encl for mn in S[mm.subscriptions])
+        for file in view.files:
+            held += S[file.private_data] is encl and S[file.file_ref.refs] > 0
         if refs < held:
             names = ", ".join(f"{p} by {S[p.isolator]}" for p in isolated) or "none"
             yield (
