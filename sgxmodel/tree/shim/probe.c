@@ -22,6 +22,13 @@ struct probe_frame {
 };
 
 void probe_epcm(int n, struct probe_frame *out);
+
+/* All of an entry; ``used``: a VA page's slots. */
+struct probe_entry {
+	int valid, type, secs, page, pending, modified, blocked, children, initialized, used;
+};
+
+void probe_entry(int n, struct probe_entry *out);
 unsigned long probe_epc_offset(const void *addr);
 
 #if defined(HAVE_ACTIVE_LIST)
