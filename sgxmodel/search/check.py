@@ -11,6 +11,7 @@ from sgxmodel.invariants.checks import Checks
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
+from sgxmodel.search.bounding import Bounding
 from sgxmodel.search.minimise import Key, Minimiser, size
 from sgxmodel.search.pct import Pct
 from sgxmodel.search.random_walk import RandomWalk
@@ -72,6 +73,7 @@ class Search:
         self.steps = 0
         self.best: dict[Key, Outcome] = {}
         self.length = 300
+        self.bounding = Bounding()
 
     def go(
         self,
@@ -97,12 +99,17 @@ class Search:
                 progress(i, planned)
 
     def scheduler(self, i: int) -> Scheduler:
-        """First every task first without preemption, then PCT and random walk in turn."""
+        """First every task first without preemption, then PCT, random walk and bounding.
+
+        Half of the runs are PCT's, a quarter each of the others'.
+        """
         tasks = len(self.runner.tasks)
         if i < tasks:
             return Replay(Schedule(((0, i),) if i else ()))
         rng = Random(f"{self.seed}/{i}")
-        return Pct(rng, self.length) if i % 2 else RandomWalk(rng)
+        if i % 2:
+            return Pct(rng, self.length)
+        return RandomWalk(rng) if i % 4 else self.bounding.run(rng)
 
     def findings(self, deadline: float | None, shrink: bool) -> list[Finding]:
         """Each kind of violation, replayed and shrunk; smallest first."""
