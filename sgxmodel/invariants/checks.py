@@ -137,9 +137,8 @@ class Checks:
                 self._written(t, slot, groups, site, prim.silent)
         if prim.lock:
             self._lock(t, op, held, site)
-        elif self.passed and prim.name.startswith("list_") and writes:
-            # A page that leaves the list or comes back to it waits anew.
-            self.passed.pop(op[1].container, None)
+        elif writes and prim.name.startswith("list_"):
+            self._moved(t, op[1].container)
         elif prim in LEAVES and type(result) is int:
             self.leaves[prim.name, result] += 1
 
@@ -281,6 +280,10 @@ class Checks:
                     "before and after;\nno page is isolated, rotated or removed",
                 )
             )
+
+    def _moved(self, t: int, page: Any) -> None:
+        """A page that leaves the list or comes back to it waits anew."""
+        self.passed.pop(page, None)
 
     def _isolation(self, slot: int, site: Site) -> None:
         """Count how often each waiting page was passed over by the reclaimer."""
