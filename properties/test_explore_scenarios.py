@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from sgxmodel.hardware.names import SECRET, Names
@@ -17,6 +18,7 @@ from sgxmodel.search.explore.explorer import Explorer
 from sgxmodel.search.explore.races import Races
 from sgxmodel.search.run import Runner
 from sgxmodel.search.schedule import Replay, Schedule
+from sgxmodel.search.target import Plan, check_target
 from sgxmodel.search.verdict import ScenarioResult, Verdict
 
 CLOSED = ("x-eaug-eaug", "x-fault-reclaim", "x-poison-reclaim", "x-remove-reclaim")
@@ -119,3 +121,30 @@ def test_a_page_that_is_passed_over_again_and_again_is_found(reduction: bool) ->
     result = explore_scenario(unfair, parse(WAITS), reduction=reduction)
     assert {f.violation.key for f in result.findings} == {("14-progress", "__sgx_reclaim_pages")}
     assert explore_scenario(fixed, parse(WAITS), reduction=reduction).verdict is Verdict.HOLDS
+
+
+def test_an_interrupt_gives_the_evidence_so_far_and_ends_the_check() -> None:
+    told: list[str] = []
+
+    def tell(how_far: str) -> None:
+        told.append(how_far)
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    plan = Plan(
+        "list_fixed", (SCENARIOS["x-fault-reclaim"], SCENARIOS["eaug-eaug"]), exhaustive=True
+    )
+    checked = check_target(plan, tell)
+    first = next(checked)
+    assert first.result.verdict is Verdict.INCONCLUSIVE
+    assert "an interrupt ended the search after" in first.result.message
+    assert " states, " in told[0]
+    with pytest.raises(KeyboardInterrupt):
+        next(checked)
+
+
+def test_a_promise_out_of_reach_is_said_to_be() -> None:
+    scenario = attrs.evolve(SCENARIOS["eaug-eaug"], promises=("a page was removed",))
+    result = explore_scenario(revision("list_fixed"), scenario)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.message == "promised but out of reach in this scenario: a page was removed"

@@ -20,8 +20,8 @@ from sgxmodel.search.schedule import Replay, Schedule, Scheduler
 from sgxmodel.search.sequential import sequential_outcomes
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
 
-Progress = Callable[[int, int], None]
-"""Called now and then with (runs so far, runs planned)."""
+Progress = Callable[[str], None]
+"""Told now and then, in words, how far a search of one scenario is."""
 
 SEARCH_SHARE = 0.7
 """Part of the time that is searched; the rest is for minimising what was found."""
@@ -96,7 +96,7 @@ class Search:
             if any(invariant in stop_at for invariant, _ in outcome.found):
                 break
             if progress is not None and not i % 32:
-                progress(i, planned)
+                progress(f"run {i} of {planned}")
 
     def scheduler(self, i: int) -> Scheduler:
         """First every task first without preemption, then PCT, random walk and bounding.

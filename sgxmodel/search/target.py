@@ -17,6 +17,7 @@ from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import Progress, check_scenario
 from sgxmodel.search.exhaustive import explore_scenario
+from sgxmodel.search.explore.explorer import INTERRUPT, Count
 from sgxmodel.search.record import checks_for, record
 from sgxmodel.search.verdict import Checked, failed, unsearched
 from sgxmodel.search.workers import in_workers, share
@@ -57,6 +58,7 @@ def check_one(
                 reduction=plan.reduction,
                 deadline=deadline,
                 memory_mb=plan.memory_mb,
+                progress=None if progress is None else functools.partial(_tell, progress),
             )
         else:
             result = check_scenario(
@@ -93,7 +95,19 @@ def check_target(plan: Plan, progress: Progress | None = None) -> Iterator[Check
         return
     for i, scenario in enumerate(plan.scenarios):
         until = share(plan.deadline, plan.jobs, len(plan.scenarios) - i)
-        yield check_one(plan, scenario, until, progress)
+        checked = check_one(plan, scenario, until, progress)
+        yield checked
+        if checked.result.message.startswith(INTERRUPT):
+            raise KeyboardInterrupt
+
+
+def _tell(progress: Progress, count: Count) -> None:
+    """How far an exhaustive search is.  Nobody knows how many states there will be."""
+    rate = count.states / max(count.seconds, 0.001)
+    progress(
+        f"{count.states} states, {count.frontier} to go on from, {count.depth} steps deep, "
+        f"{rate:.0f}/s"
+    )
 
 
 def check_on(plan: Plan, executor: Executor) -> Iterator[Checked]:
