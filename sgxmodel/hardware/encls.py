@@ -296,9 +296,11 @@ def EAUG(S: State, p: frame, secs: frame, linaddr: int) -> int:
     return 0
 
 
-@primitive()
+@primitive(choices=lambda S, p, perms: _on_request("emodpr")(S, p))
 def EMODPR(S: State, p: frame, perms: str) -> int:
     """Restrict permissions of a regular page; also how an accepted TRIM page shows (#PF)."""
+    if _fails(S, p, "emodpr"):
+        return SGX_PAGE_NOT_MODIFIABLE
     if not S[p.valid]:
         return PF
     if S[p.pending] or S[p.modified]:

@@ -86,7 +86,8 @@ def enclave_access(S: State, mm: mm_struct, index: int) -> str:
     if p is None:
         aex(S, S[CURRENT])
         return PAGE_FAULT
-    if S[p.pending] or S[p.modified] or S[p.page_type] != PT_REG:
+    refused = S[p.pending] or S[p.modified] or S[p.page_type] != PT_REG
+    if refused or "w" not in S[p.perms]:
         aex(S, S[CURRENT])
         return BAD
     _enter(S, p)

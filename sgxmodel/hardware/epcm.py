@@ -60,6 +60,7 @@ class processor(Struct):
     fail_ecreate: int = 0
     fail_eaug: int = 0
     fail_emodt: int = 0
+    fail_emodpr: int = 0
     cpus: ClassVar[tuple[Any, ...]] = ()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.driver import structs
+from sgxmodel.driver import structs, user
 from sgxmodel.driver.structs import (
     SGX_EPC_PAGE_IS_FREE,
     process,
@@ -22,7 +22,7 @@ from sgxmodel.hardware.enclu import mm_struct
 from sgxmodel.hardware.epcm import frame
 from sgxmodel.kernel.list import list_head
 from sgxmodel.kernel.memory import file, fill_cache, page
-from sgxmodel.kernel.task import task_struct
+from sgxmodel.kernel.task import fault_budget, task_struct
 from sgxmodel.machine.layout import Layout, State
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Call, Observer, Silent, System, TaskSpec
@@ -30,7 +30,7 @@ from sgxmodel.revisions import Revision
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.scenario.text import TYPES
 
-LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt")
+LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt", "emodpr")
 SETUP_STEPS = 100_000
 
 
@@ -124,6 +124,7 @@ class _Plan:
             structs.shmem_page_cache,
             structs.sgx_numa,
             structs.cpu,
+            user.user_copy,
             *revision.statics,
         ):
             layout.static(var)
@@ -133,6 +134,7 @@ class _Plan:
         layout.set(structs.SGX_VA_SLOT_COUNT, scenario.va_slots)
         layout.set(structs.PCMDS_PER_PAGE, scenario.pcmds)
         layout.set(structs.SGX2, int(scenario.sgx2))
+        layout.set(user.USER_COPIES_FAIL, int("user-copy" in dict(scenario.fail)))
 
     def hardware(self) -> None:
         layout = self.layout
@@ -226,7 +228,8 @@ class _Plan:
         if what in LEAVES:
             slot: int = getattr(self.space["cpu"], f"fail_{what}")
             return slot
-        return int(self.space[FAILURES[what]].failures)
+        where = self.space[FAILURES[what]]
+        return int(where.left if isinstance(where, fault_budget) else where.failures)
 
     def call(self, spec: CallSpec) -> Call:
         verb = VERBS[spec.verb]
@@ -239,6 +242,11 @@ class _Plan:
             word = words.pop(0)
             if kind == "enclave":
                 args.append(self.processes[word])
+            elif kind == "pages":
+                low, _, high = word.partition("-")
+                args += (int(low), int(high or low) - int(low) + 1)
+            elif kind == "permissions":
+                args.append("" if word == "none" else word)
             elif kind == "type":
                 args.append(TYPES[word])
             elif kind == "epc":

@@ -34,11 +34,15 @@ ERRNO = {
     "ERESTARTSYS": ERESTARTSYS,
 }
 ERRNO_NAMES = {-value: f"-{name}" for name, value in ERRNO.items()}
+PARTLY = "after some"
+"""Of a range of pages, some were done before the result."""
 KILLED = (VM_FAULT_SIGBUS, SIGSEGV, VM_FAULT_OOM)
 
 
 def result_name(value: object) -> str:
-    """A call's result in kernel words: 0, -EBUSY, SIGBUS, ..."""
+    """A call's result in kernel words: 0, -EBUSY, SIGBUS, '-EAGAIN after 2' (pages), ..."""
+    if isinstance(value, tuple):
+        return f"{result_name(value[0])} after {value[1]}"
     if isinstance(value, int):
         return ERRNO_NAMES.get(value, str(value))
     return "0" if value is None else str(value)
@@ -64,7 +68,7 @@ VERBS = {
         Verb("open", "user_open", ("enclave",), ("0", "-ENOMEM"), "open() and mmap()"),
         Verb("create", "ioctl_create", ("enclave", "size"),
              (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE"),
-        Verb("add", "ioctl_add_page", ("enclave", "page", "type"),
+        Verb("add", "ioctl_add_page", ("enclave", "pages", "type"),
              (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "EADD, before init"),
         Verb("init", "ioctl_init", ("enclave",), (*IOCTL, "-EIO", "-EPERM"), "EINIT"),
         Verb("touch", "user_touch", ("enclave", "page"), FAULT, "write to a page"),
@@ -72,11 +76,13 @@ VERBS = {
              "stay inside and write to a page several times"),
         Verb("accept", "user_accept", ("enclave", "page"), (*FAULT, "NOT_TRACKED"),
              "EACCEPT; of an absent page, EAUG first"),
-        Verb("modify", "ioctl_modify_type", ("enclave", "page", "type"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT"), "change a page's type to TCS or TRIM"),
-        Verb("remove", "ioctl_remove_page", ("enclave", "page"),
+        Verb("restrict", "ioctl_restrict", ("enclave", "pages", "permissions"),
+             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT"), "take permissions of pages away"),
+        Verb("modify", "ioctl_modify_type", ("enclave", "pages", "type"),
+             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT"), "change pages' type to TCS or TRIM"),
+        Verb("remove", "ioctl_remove_page", ("enclave", "pages"),
              (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", "-EPERM"),
-             "remove a trimmed, accepted page"),
+             "remove trimmed, accepted pages"),
         Verb("munmap", "user_munmap", ("enclave",), ("0",), "the mapping goes"),
         Verb("close", "user_close", ("enclave",), ("0",), "the process ends"),
         Verb("reclaim", "sgx_reclaim_pages", (), ("0",), "one pass of the reclaimer"),
@@ -122,6 +128,8 @@ FAILURES = {
     "epa": "EPA",
     "eaug": "EAUG",
     "emodt": "EMODT",
+    "emodpr": "EMODPR",
+    "user-copy": "user_copy",
 }
 """What a scenario may let fail, and where: an allocation or a leaf."""
 

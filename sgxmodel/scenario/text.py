@@ -22,6 +22,7 @@ from sgxmodel.errors import ScenarioError
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, TaskLine
 
 TYPES = {"reg": "REG", "tcs": "TCS", "trim": "TRIM"}
+PERMISSIONS = ("none", "r", "w", "rw", "rx", "rwx")
 LIMIT = 64
 """Bounds on numbers from outside: EPC pages a node, enclave pages, calls, tasks."""
 
@@ -199,10 +200,20 @@ class _Reader:
                 self.error(f"there is no enclave '{arg}' (say 'enclave {arg} PAGES' before)")
         elif kind == "page":
             self.whole(arg, 0, self.enclaves[args[0]] - 1)
+        elif kind == "pages":
+            first, dash, last = arg.partition("-")
+            low = self.whole(first, 0, self.size_of(args[0]) - 1)
+            if dash:
+                self.whole(last, low, self.size_of(args[0]) - 1)
+        elif kind == "permissions" and arg not in PERMISSIONS:
+            self.error(f"permissions are one of {', '.join(PERMISSIONS)}")
         elif kind == "type" and arg not in TYPES:
             self.error(f"a page type is one of {', '.join(TYPES)}")
         elif kind == "epc":
             self.whole(arg, 0, sum(self.values.get("epc", Scenario("").epc)) - 1)
+
+    def size_of(self, enclave: str) -> int:
+        return self.enclaves[enclave]
 
     def finish(self) -> Scenario:
         if "name" not in self.values:
