@@ -223,7 +223,7 @@ def _sealed(S: State, p: frame, version: int) -> tuple[Any, ...]:
     """What the MAC covers: identity, type, attributes, contents and version."""
     kind = S[p.page_type]
     if kind == PT_SECS:
-        own = (S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch])
+        own = (S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch], S[p.debug])
         return (kind, own, 0, "", 0, 0, 0, None, version)
     eid = S[S[p.enclavesecs].eid]
     flags = (S[p.perms], S[p.pending], S[p.modified], S[p.pr])
@@ -271,7 +271,7 @@ def ELDU(
     S[p.page_type] = mac[0]
     if secs is None:
         S[p.valid] = 1
-        S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch] = mac[1]
+        S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch], S[p.debug] = mac[1]
     else:
         _fresh_child(S, p, secs, linaddr)
         S[p.perms], S[p.pending], S[p.modified], S[p.pr], S[p.contents] = mac[3:8]
@@ -335,6 +335,36 @@ def EMODT(S: State, p: frame, page_type: str) -> int:
     S[p.perms] = ""
     S[p.pr] = 0
     return 0
+
+
+@primitive(access="none", silent=True)
+def make_debug(S: State, secs: frame) -> None:
+    """ATTRIBUTES.DEBUG of the template that ECREATE was given."""
+    S[secs.debug] = 1
+
+
+@primitive()
+def EDBGRD(S: State, p: frame) -> int:
+    """Read 8 bytes of a page of a debug enclave."""
+    if not S[p.valid]:
+        return PF
+    if S[p.page_type] not in CHILD_TYPES:
+        return GP
+    if S[p.pending] or S[p.modified] or S[p.page_type] == PT_TRIM:
+        return PF
+    return 0 if S[S[p.enclavesecs].debug] else GP
+
+
+@primitive()
+def EDBGWR(S: State, p: frame) -> int:
+    """Write 8 bytes of a page; of the token that stands for its contents nothing changes."""
+    if not S[p.valid]:
+        return PF
+    if S[p.page_type] not in CHILD_TYPES:
+        return GP
+    if S[p.pending] or S[p.modified] or S[p.page_type] == PT_TRIM:
+        return PF
+    return 0 if S[S[p.enclavesecs].debug] else GP
 
 
 @primitive()

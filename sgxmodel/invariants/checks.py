@@ -433,7 +433,7 @@ def _group(kind: str) -> int:
         groups |= COUNT
     if (kind.endswith(".refs") and struct != "page") or kind == "sgx_encl.mm":
         groups |= REFERENCES
-    if ".fail" in kind:
+    if ".fail" in kind or kind.endswith(".left"):
         groups |= REQUEST
     if struct in ("sgx_encl", "sgx_encl_page", "sgx_va_page", "frame", "page", "file"):
         if not kind.endswith(("lock.owner", ".refcount.refs")):
