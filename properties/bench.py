@@ -12,15 +12,18 @@ import pytest
 from hypothesis import settings
 
 from sgxmodel.hardware.encls import EADD, EBLOCK, ECREATE, EINIT, EPA, ETRACK, EWB
-from sgxmodel.hardware.enclu import enclave_access, mm_struct, set_pte
+from sgxmodel.hardware.enclu import enclave_access
 from sgxmodel.hardware.epcm import PT_REG, frame, processor
+from sgxmodel.hardware.mmu import set_pte
 from sgxmodel.kernel.list import list_head
 from sgxmodel.kernel.lock import mutex, rw_semaphore, spinlock_t
 from sgxmodel.kernel.memory import fill_cache, kmem_cache, page, xarray
+from sgxmodel.kernel.mm import mm_struct, vm_area_struct
 from sgxmodel.kernel.ref import atomic_long_t, kref
 from sgxmodel.kernel.task import task_struct, wait_queue_head
 from sgxmodel.machine.layout import CHOICE, CURRENT, Layout, State, Struct
 from sgxmodel.machine.op import Fault
+from sgxmodel.scenario.processes import written
 
 FATAL = {"wild-pointer", "recursive-lock", "sleep-in-atomic", "double-free", "model-limit"}
 """What the modelled kernel does not survive."""
@@ -129,7 +132,14 @@ class Epc(Bench):
         self.frames: list[Any] = [self.new(frame, versions=slots) for _ in range(frames)]
         for each in self.frames:
             vars(each).update(cpu=self.cpu)
-        self.mm: Any = self.new(mm_struct, pte=size, young=size, expected=size)
+        self.mm: Any = self.new(mm_struct, pte=size, young=size, pte_prot=size)
+        self.written: Any = self.new(written, words=size)
+        vars(self.mm).update(expected=self.written.words, expected_len=size)
+        self.S[self.mm.mm_users] = 1
+        self.S[self.mm.mmap_lock.readers] = tuple(self.tasks)
+        vma = self.new(vm_area_struct)
+        self.S[vma.vm_end] = size
+        self.S[self.mm.mm_mt] = (vma,)
         self.pcmd: Any = self.new(page)
         self.contents: list[Any] = [self.new(page) for _ in range(size + 1)]
         self._unused = iter(self.frames)
@@ -176,7 +186,11 @@ class Epc(Bench):
     def map(self, p: Any) -> Any:
         """Give a page its PTE; it holds what the process wrote last."""
         at = self.S[p.linaddr]
-        self.run(set_pte, self.mm, at, p)
+        if self.S[self.mm.pte + at] is not p:  # as after a zap
+            self.S[self.mm.pte + at] = None
+            for cpu in self.tasks:
+                self.S[cpu.tlb] = ()
+        self.run(set_pte, self.mm, at, p, "rw")
         self.S[self.mm.expected + at] = self.S[p.contents]
         return p
 

@@ -11,7 +11,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from properties.bench import Epc, examples
-from sgxmodel.hardware import enclu
+from sgxmodel.hardware import enclu, mmu
 from sgxmodel.hardware.encls import (
     EADD,
     EAUG,
@@ -30,17 +30,7 @@ from sgxmodel.hardware.encls import (
     EWB,
     erase_pcmd,
 )
-from sgxmodel.hardware.enclu import (
-    EACCEPT,
-    EEXIT,
-    enclave_access,
-    load_mm,
-    mm_cpumask,
-    on_each_cpu_mask,
-    set_pte,
-    unload_mm,
-    zap_vma_ptes,
-)
+from sgxmodel.hardware.enclu import EACCEPT, EEXIT, enclave_access
 from sgxmodel.hardware.epcm import (
     CLEAR,
     ENCLS_WARN,
@@ -66,6 +56,15 @@ from sgxmodel.hardware.epcm import (
     SGX_PG_IS_SECS,
     SGX_PREV_TRK_INCMPL,
     SGX_VA_SLOT_OCCUPIED,
+)
+from sgxmodel.hardware.mmu import (
+    load_mm,
+    mm_cpumask,
+    on_each_cpu_mask,
+    ptep_test_and_clear_young,
+    set_pte,
+    unload_mm,
+    zap_vma_ptes,
 )
 from sgxmodel.kernel.memory import kfree
 
@@ -347,10 +346,10 @@ OUTCOMES: list[tuple[str, str, Any, Situation]] = [
     ("EACCEPT", "not mapped", enclu.PAGE_FAULT, lambda m: (EACCEPT, m.mm, 0)),
     ("access", "REG", enclu.OK, touch),
     ("access", "not mapped", enclu.PAGE_FAULT, lambda m: (enclave_access, m.mm, 0)),
-    ("access", "pending", enclu.BAD, lambda m: touch(m, pending=1)),
-    ("access", "modified", enclu.BAD, lambda m: touch(m, modified=1)),
-    ("access", "TCS", enclu.BAD, lambda m: touch(m, PT_TCS)),
-    ("access", "TRIM", enclu.BAD, lambda m: touch(m, PT_TRIM)),
+    ("access", "pending", mmu.BAD, lambda m: touch(m, pending=1)),
+    ("access", "modified", mmu.BAD, lambda m: touch(m, modified=1)),
+    ("access", "TCS", mmu.BAD, lambda m: touch(m, PT_TCS)),
+    ("access", "TRIM", mmu.BAD, lambda m: touch(m, PT_TRIM)),
 ]
 
 
@@ -784,26 +783,68 @@ def test_a_zap_throws_out_who_has_the_mm(inside: set[int], loaded: set[int], map
     assert m.inside() == (inside - loaded if mapped else inside)
 
 
-@given(st.lists(st.sampled_from(["set", "touch", "test", "zap"]), max_size=12))
+@given(st.lists(st.sampled_from(["set", "touch", "exit", "test", "zap"]), max_size=12))
 @examples(60)
-def test_the_accessed_bit_is_set_by_accesses_and_new_ptes(steps: list[str]) -> None:
+def test_the_accessed_bit_is_set_by_walks_and_new_ptes(steps: list[str]) -> None:
     m = Epc()
     _, p = m.enclave()
-    mapped = young = False
+    m.run(load_mm, m.mm)
+    mapped = young = cached = False
     for step in steps:
         if step == "set":
-            m.run(set_pte, m.mm, 0, p)
+            m.run(set_pte, m.mm, 0, p, "rw")
             mapped, young = True, young or not mapped
         elif step == "touch":
             assert m.run(enclave_access, m.mm, 0) == (enclu.OK if mapped else enclu.PAGE_FAULT)
-            young = mapped
+            young, cached = mapped and (young or not cached), mapped
+        elif step == "exit":
+            m.run(EEXIT)
+            cached = False
         elif step == "test":
-            assert m.run(enclu.test_and_clear_young, m.mm, 0) == young
+            assert m.run(ptep_test_and_clear_young, m.mm, 0) == young
             young = False
         else:
             m.run(zap_vma_ptes, m.cpu.cpus, m.mm, 0)
-            mapped = young = False
+            mapped = young = cached = False
         assert bool(m.S[m.mm.young]) == young
+        assert bool(m.S[m.tasks[0].tlb]) == cached
+
+
+def test_a_pte_that_is_there_stays() -> None:
+    m = Epc()
+    _, p, later = m.enclave(PT_REG, PT_REG)
+    m.map(p)
+    m.run(set_pte, m.mm, 0, later, "rw")
+    assert m.S[m.mm.pte] is p
+
+
+def test_a_tlb_hit_tests_nothing_but_a_stale_one_is_told() -> None:
+    m = Epc()
+    _, p = m.enclave()
+    m.enter(p)
+    m.ok(EBLOCK, p)
+    assert m.run(enclave_access, m.mm, 0) == enclu.OK
+    m.put(p, linaddr=1)
+    with m.told("bad-mapping", "the TLB of T0"):
+        m.run(enclave_access, m.mm, 0)
+    assert m.inside() == set()
+
+
+def test_a_stale_pte_outside_every_mapping_is_a_fault() -> None:
+    # munmap() takes the VMA from the tree, then clears the PTEs.
+    m = Epc()
+    _, p = m.enclave()
+    m.map(p)
+    m.ok(EREMOVE, p)
+    m.S[m.mm.mm_mt] = ()
+    assert m.run(enclave_access, m.mm, 0) == enclu.PAGE_FAULT
+
+
+def test_a_read_only_mapping_refuses_a_write() -> None:
+    m = Epc()
+    _, p = m.enclave()
+    m.run(set_pte, m.mm, 0, p, "r")
+    assert m.run(enclave_access, m.mm, 0) == enclu.PAGE_FAULT
 
 
 def test_an_access_keeps_the_epoch_of_the_entry() -> None:
@@ -825,7 +866,7 @@ def test_a_fault_and_a_refused_access_leave_the_enclave() -> None:
     for at in (3, m.S[m.map(tcs).linaddr]):
         m.enter(door)
         assert m.inside() == {0}
-        assert m.run(enclave_access, m.mm, at) in (enclu.PAGE_FAULT, enclu.BAD)
+        assert m.run(enclave_access, m.mm, at) in (enclu.PAGE_FAULT, mmu.BAD)
         assert m.inside() == set()
 
 
@@ -847,7 +888,7 @@ def test_a_stale_pte_is_told(prim: Any, what: str) -> None:
     if what == "blocked":
         m.ok(EBLOCK, p)
     elif what == "reused":
-        m.run(set_pte, m.mm, 0, later)
+        m.S[m.mm.pte] = later
     else:
         m.ok(EREMOVE, p)
         if what != "removed":

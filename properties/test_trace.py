@@ -126,7 +126,7 @@ def test_a_step_that_is_gone_is_named() -> None:
 
 
 def test_choices_replay_by_name() -> None:
-    trace = recorded("list_v2", "backing-fails", "3-tracked")
+    trace = recorded("mainline", "fork-fails", "13-mappings")
     assert trace.choices
     assert replay(trace).trace == trace
 

@@ -24,6 +24,7 @@ from sgxmodel.scenario.text import parse
 from sgxmodel.search import known
 from sgxmodel.search.target import Plan, check_target
 from sgxmodel.search.verdict import Checked, Verdict, worst
+from sgxmodel.tree.plan import runnable
 from sgxmodel.tree.target import TreePlan, check_tree, is_tree
 
 SCENARIO_BYTES_MAX = 1 << 20
@@ -139,6 +140,8 @@ def check_command(
         tree = _is_tree(target)
         only_for(tree, {"--patch": patches, "--cc": cc}, {"--exhaustive": exhaustive})
         scenarios = named_scenarios(names)
+        if tree and not names:
+            scenarios = runnable(scenarios)
         files.usable(traces)
         old = known.read(known_file) if known_file else frozenset()
         if save_known:
@@ -150,6 +153,9 @@ def check_command(
             click.echo(json.document(target, (), str(error), Verdict.ERROR), nl=False)
         raise
     if tree:
+        left = len(catalogue.SCENARIOS) - len(scenarios)
+        if left and not names:
+            click.echo(f"sgxmodel: {left} scenarios are for the model only (fork, ...)", err=True)
         tree_plan = TreePlan(target, scenarios, patches, schedules, seed, deadline, jobs, cc)
         checked, interrupted = _run_tree(tree_plan, json_file)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.ghost import not_allowed
 from sgxmodel.driver.seam import (
     PAGE_AUGMENTED,
     PAGE_LOADED,
@@ -27,8 +28,6 @@ from sgxmodel.driver.structs import (
     VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
-    all_cpus,
-    cpu,
     encl_page_cache,
     encls_failed,
     leaked,
@@ -40,25 +39,10 @@ from sgxmodel.driver.structs import (
     shmem_page_cache,
 )
 from sgxmodel.hardware.encls import EAUG, ELDU, EPA, EREMOVE, erase_pcmd
-from sgxmodel.hardware.enclu import (
-    mm_cpumask,
-    mm_struct,
-    on_each_cpu_mask,
-    set_pte,
-    test_and_clear_young,
-    zap_vma_ptes,
-)
 from sgxmodel.hardware.epcm import ENCLS_WARN, GP, PT_REG
+from sgxmodel.hardware.mmu import set_pte
 from sgxmodel.kernel.list import list_add, list_del, list_empty, list_first, list_move
-from sgxmodel.kernel.lock import (
-    down_read,
-    might_sleep,
-    mutex_lock,
-    mutex_unlock,
-    spin_lock,
-    spin_unlock,
-    up_read,
-)
+from sgxmodel.kernel.lock import might_sleep, mutex_lock, mutex_unlock, spin_lock, spin_unlock
 from sgxmodel.kernel.memory import (
     IS_ERR,
     fput,
@@ -74,14 +58,17 @@ from sgxmodel.kernel.memory import (
     xa_load,
     xa_size,
 )
+from sgxmodel.kernel.mm import mm_struct, vma_prot_bits
 from sgxmodel.kernel.ref import clear_bit, set_bit, test_bit
+from sgxmodel.kernel.srcu import cleanup_srcu_struct
 from sgxmodel.kernel.task import WARN_ON
 from sgxmodel.machine.notation import goto, kernel, label, part_of
-from sgxmodel.machine.op import READ_ONCE, pure, sometimes
+from sgxmodel.machine.op import pure, sometimes
 
 if TYPE_CHECKING:
     from sgxmodel.driver.ioctl import sgx_encl_grow, sgx_encl_shrink
     from sgxmodel.driver.main import sgx_alloc_epc_page, sgx_free_epc_page
+    from sgxmodel.driver.mm import sgx_encl_test_and_clear_young
     from sgxmodel.driver.seam import track_page, untrack_page
 
 TRACKED_FREED = "2-free-flags: sgx_encl_free_epc_page() of a TRACKED page"
@@ -265,6 +252,25 @@ def __sgx_encl_load_page(encl: sgx_encl, entry: Any) -> Any:
     return entry
 
 
+@pure
+def rights_missing(wanted: str, granted: str) -> bool:
+    """Whether some right is wanted that is not granted."""
+    return not set(wanted) <= set(granted)
+
+
+@kernel
+def sgx_encl_load_page_in_vma(encl: sgx_encl, index: int, vm_prot_bits: str) -> Any:
+    """sgx_encl_load_page_in_vma(): the page allows at least what the VMA does."""
+    entry = xa_load(encl.page_array, index)
+    if entry is None:
+        return -EFAULT
+    if rights_missing(vm_prot_bits, entry.vm_max_prot_bits):
+        sometimes("a fault on a page whose rights the VMA exceeds")
+        not_allowed()
+        return -EFAULT
+    return __sgx_encl_load_page(encl, entry)
+
+
 @part_of("__sgx_encl_load_page")
 def sgx_encl_page_busy(desc: int) -> bool:
     """A page that is being reclaimed is about to go."""
@@ -300,14 +306,14 @@ def sgx_encl_page_alloc(encl: sgx_encl, index: int) -> Any:
 
 
 @kernel
-def vmf_insert_pfn(mm: mm_struct, index: int, epc_page: sgx_epc_page) -> str:
+def vmf_insert_pfn(mm: mm_struct, vma: Any, index: int, epc_page: sgx_epc_page) -> str:
     """vmf_insert_pfn(): install the PTE (VM_FAULT_NOPAGE)."""
-    set_pte(mm, index, sgx_get_epc_virt_addr(epc_page))
+    set_pte(mm, index, sgx_get_epc_virt_addr(epc_page), vma_prot_bits(vma))
     return VM_FAULT_NOPAGE
 
 
 @kernel
-def sgx_encl_eaug_page(mm: mm_struct, encl: sgx_encl, index: int) -> str:
+def sgx_encl_eaug_page(mm: mm_struct, vma: Any, encl: sgx_encl, index: int) -> str:
     """sgx_encl_eaug_page(): add a page to a running enclave at its first touch."""
     vmret = VM_FAULT_SIGBUS
     if not test_bit(SGX_ENCL_INITIALIZED, encl.flags):
@@ -348,7 +354,7 @@ def sgx_encl_eaug_page(mm: mm_struct, encl: sgx_encl, index: int) -> str:
     encl.secs_child_cnt += 1
     sometimes("a page was added at run time")
     track_page(encl_page.epc_page, PAGE_AUGMENTED)
-    vmret = vmf_insert_pfn(mm, index, epc_page)
+    vmret = vmf_insert_pfn(mm, vma, index, epc_page)
     mutex_unlock(encl.lock)
     return vmret
     label("err_out")
@@ -379,19 +385,21 @@ def sgx_eaug_insert_failed(ret: int) -> str:
 
 
 @kernel
-def sgx_vma_fault(mm: mm_struct, encl: Any, index: int) -> str:
+def sgx_vma_fault(mm: mm_struct, vma: Any, index: int) -> str:
     """sgx_vma_fault(), called with mmap_lock held for reading."""
+    encl = vma.vm_private_data
     if encl is None:
+        sometimes("a fault in a child that could not be added to the mm list")
         return VM_FAULT_SIGBUS
     if SGX2 and xa_load(encl.page_array, index) is None:
-        return sgx_encl_eaug_page(mm, encl, index)
+        return sgx_encl_eaug_page(mm, vma, encl, index)
     mutex_lock(encl.lock)
-    entry = sgx_encl_load_page(encl, index)
+    entry = sgx_encl_load_page_in_vma(encl, index, vma_prot_bits(vma))
     if IS_ERR(entry):
         vmret = sgx_fault_load_failed(encl, index, entry)
         mutex_unlock(encl.lock)
         return vmret
-    vmret = vmf_insert_pfn(mm, index, entry.epc_page)
+    vmret = vmf_insert_pfn(mm, vma, index, entry.epc_page)
     sgx_encl_test_and_clear_young(mm, entry)
     mutex_unlock(encl.lock)
     return vmret
@@ -403,34 +411,6 @@ def sgx_fault_load_failed(encl: sgx_encl, index: int, ret: int) -> str:
     if ret == -EBUSY:
         return VM_FAULT_NOPAGE
     return VM_FAULT_SIGBUS
-
-
-@kernel
-def sgx_encl_test_and_clear_young(mm: mm_struct, encl_page: sgx_encl_page) -> bool:
-    """sgx_encl_test_and_clear_young()."""
-    return test_and_clear_young(mm, PFN_DOWN(encl_page.desc))
-
-
-@kernel
-def sgx_zap_enclave_ptes(encl: sgx_encl, index: int) -> None:
-    """sgx_zap_enclave_ptes(): never with encl->lock held, as it takes mmap_lock."""
-    mm = READ_ONCE(encl.mm)
-    if mm is None:
-        return
-    down_read(mm.mmap_lock)
-    zap_vma_ptes(all_cpus(cpu), mm, index)
-    up_read(mm.mmap_lock)
-
-
-@part_of("sgx_encl_cpumask")
-def on_each_encl_cpu(encl: sgx_encl) -> None:
-    """on_each_cpu_mask(sgx_encl_cpumask(encl), ...): interrupt who might be inside, wait."""
-    mm = READ_ONCE(encl.mm)
-    if mm is None:
-        return
-    mask = mm_cpumask(all_cpus(cpu), mm)
-    if on_each_cpu_mask(mask):
-        sometimes("an IPI found a CPU inside the enclave")
 
 
 # -- VA pages -----------------------------------------------------------------------------
@@ -536,6 +516,8 @@ def sgx_encl_release(encl: sgx_encl) -> None:
         kfree(va_page)
     if encl.backing is not None:
         fput(encl.backing)
+    cleanup_srcu_struct(encl.srcu)
+    WARN_ON(not list_empty(encl.mm_list), "6-references: released with an mm on mm_list")
     WARN_ON(encl.secs_child_cnt != 0, "9-child-count: released with secs_child_cnt above 0")
     WARN_ON(encl.secs.epc_page is not None, "9-child-count: released with the SECS resident")
     kfree(encl)

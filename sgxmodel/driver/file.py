@@ -1,55 +1,50 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""driver.c and the user's side of it: open, mmap, touch, accept, munmap, close."""
+"""driver.c and the user's side of it: open, touch, accept; memory errors, signals."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.process import thread_begin
 from sgxmodel.driver.structs import (
     EBADF,
     ENOMEM,
+    ESRCH,
     NOT_TRACKED,
     SIGSEGV,
+    THREADS,
     VM_FAULT_NOPAGE,
-    all_cpus,
-    cpu,
     encl_cache,
+    file_of,
     mm_of,
-    mm_size,
     page_behind,
     process,
     sgx_encl,
     sgx_epc_page,
 )
-from sgxmodel.hardware.enclu import (
-    EACCEPT,
-    EEXIT,
-    OK,
-    PAGE_FAULT,
-    enclave_access,
-    is_mapped,
-    load_mm,
-    unload_mm,
-    zap_vma_ptes,
-)
+from sgxmodel.hardware.enclu import EACCEPT, EEXIT, OK, PAGE_FAULT, enclave_access
 from sgxmodel.hardware.epcm import SGX_NOT_TRACKED, SGX_PAGE_ATTRIBUTES_MISMATCH
+from sgxmodel.hardware.mmu import is_mapped, load_mm, unload_mm
 from sgxmodel.kernel.lock import down_read, down_write, up_read, up_write
 from sgxmodel.kernel.memory import kzalloc
-from sgxmodel.kernel.ref import (
-    kref_get,
-    kref_get_unless_zero,
-    kref_init,
-    kref_put,
-    set_bit,
-    test_and_clear_bit,
-)
+from sgxmodel.kernel.mm import mm_struct, vma_lookup, vma_prot_bits
+from sgxmodel.kernel.ref import kref_init, kref_put, set_bit
 from sgxmodel.kernel.task import retry, send_signal, task_struct
+from sgxmodel.machine.layout import State
 from sgxmodel.machine.notation import kernel, part_of
-from sgxmodel.machine.op import READ_ONCE, rcu_assign_pointer, sometimes
+from sgxmodel.machine.op import primitive, sometimes
 
 if TYPE_CHECKING:
     from sgxmodel.driver.encl import sgx_encl_release, sgx_vma_fault
     from sgxmodel.driver.main import arch_memory_failure
+    from sgxmodel.driver.process import file_put, mmap_region, thread_end
+
+
+@primitive(silent=True, access="none")
+def forget_data(S: State, mm: mm_struct) -> None:
+    """Ghost: nothing was written to the enclave that is about to be made."""
+    for index in range(mm.expected_len):
+        S[mm.expected + index] = None
 
 
 @kernel
@@ -59,33 +54,11 @@ def sgx_open(proc: process) -> int:
     if encl is None:
         return -ENOMEM
     kref_init(encl.refcount)
-    proc.private_data = encl
-    kref_init(proc.file_ref)
+    file = file_of(proc)
+    file.private_data = encl
+    kref_init(file.file_ref)
     set_bit(0, proc.fd)
     return 0
-
-
-@kernel
-def sgx_mmap(proc: process) -> int:
-    """sgx_mmap() with sgx_encl_mm_add(): the VMA holds the file, the mm holds the enclave."""
-    mm = mm_of(proc)
-    encl = proc.private_data
-    down_write(mm.mmap_lock)
-    kref_get(encl.refcount)
-    rcu_assign_pointer(encl.mm, mm)
-    kref_get(proc.file_ref)
-    proc.mapped = encl
-    up_write(mm.mmap_lock)
-    return 0
-
-
-@kernel
-def sgx_release(encl: sgx_encl) -> None:
-    """sgx_release(): the file is gone; give back the mm's reference and the file's."""
-    if READ_ONCE(encl.mm) is not None:
-        rcu_assign_pointer(encl.mm, None)
-        encl_put(encl)
-    encl_put(encl)
 
 
 @part_of("kref_put")
@@ -95,74 +68,67 @@ def encl_put(encl: sgx_encl) -> None:
         sgx_encl_release(encl)
 
 
+@primitive(access="marked", acquires=True)
+def fget(S: State, proc: process) -> bool:
+    """__fget_files(): a reference on the open file; False where the descriptor is closed."""
+    refs = proc.file_of.file_ref.refs
+    if not S[proc.fd] or not S[refs]:
+        return False
+    S[refs] = S[refs] + 1
+    return True
+
+
 @kernel
 def fdget(proc: process) -> Any:
     """A reference on the open file, as every system call on it takes; -EBADF if closed."""
-    if not kref_get_unless_zero(proc.file_ref):
+    if THREADS and not thread_begin(proc):
+        return -ESRCH
+    if not fget(proc):
         sometimes("-EBADF: the file is closed")
+        if THREADS:
+            thread_end(proc)
         return -EBADF
-    return proc.private_data
+    return file_of(proc).private_data
 
 
 @kernel
 def fdput(proc: process) -> None:
     """Give the file back; the last one releases it."""
-    encl = proc.private_data
-    if kref_put(proc.file_ref):
-        sgx_release(encl)
+    file_put(file_of(proc))
+    if THREADS:
+        thread_end(proc)
 
 
 @kernel
 def user_open(proc: process) -> int:
     """open() and mmap() of /dev/sgx_enclave."""
+    if THREADS and not thread_begin(proc):
+        return -ESRCH
+    mm = mm_of(proc)
     ret = sgx_open(proc)
-    if ret:
-        return ret
-    return sgx_mmap(proc)
+    if not ret:
+        forget_data(mm)
+        down_write(mm.mmap_lock)
+        ret = mmap_region(file_of(proc), mm)
+        up_write(mm.mmap_lock)
+    if THREADS:
+        thread_end(proc)
+    return ret
+
+
+# -- a thread inside the enclave ----------------------------------------------------------------
 
 
 @kernel
-def user_munmap(proc: process) -> int:
-    """munmap() of the enclave: the PTEs go under mmap_lock, then the VMA's file reference."""
-    mm = mm_of(proc)
-    down_write(mm.mmap_lock)
-    mapped = proc.mapped
-    if mapped is not None:
-        zap_range(proc)
-        proc.mapped = None
-    up_write(mm.mmap_lock)
-    if mapped is not None:
-        fdput(proc)
-    return 0
-
-
-@part_of("unmap_vmas")
-def zap_range(proc: process) -> None:
-    """unmap_vmas() over the enclave's range."""
-    mm = mm_of(proc)
-    for index in range(mm_size(mm)):
-        zap_vma_ptes(all_cpus(cpu), mm, index)
-
-
-@kernel
-def user_close(proc: process) -> int:
-    """The process ends: munmap() and close()."""
-    user_munmap(proc)
-    if test_and_clear_bit(0, proc.fd):
-        fdput(proc)
-    return 0
-
-
-@kernel
-def handle_mm_fault(proc: process, index: int) -> str:
+def handle_mm_fault(mm: mm_struct, index: int) -> str:
     """A page fault of user space: mmap_lock for reading, the VMA, its fault handler."""
-    mm = mm_of(proc)
     down_read(mm.mmap_lock)
-    mapped = proc.mapped
-    if mapped is None:
+    vma = vma_lookup(mm, index)
+    if vma is None or "w" not in vma_prot_bits(vma):
+        sometimes("an access that no mapping allows")
         up_read(mm.mmap_lock)
         return SIGSEGV
-    ret = sgx_vma_fault(mm, mapped, index)
+    ret = sgx_vma_fault(mm, vma, index)
     up_read(mm.mmap_lock)
     return ret
 
@@ -170,18 +136,23 @@ def handle_mm_fault(proc: process, index: int) -> str:
 @kernel
 def user_touch(proc: process, index: int) -> Any:
     """An enclave thread writes to a page; faults are served until it can, or is killed."""
-    load_mm(mm_of(proc))
+    if THREADS and not thread_begin(proc):
+        return -ESRCH
+    mm = mm_of(proc)
+    load_mm(mm)
     while True:
-        got = enclave_access(mm_of(proc), index)
+        got = enclave_access(mm, index)
         if got != PAGE_FAULT:
             break
-        got = handle_mm_fault(proc, index)
+        got = handle_mm_fault(mm, index)
         if got != VM_FAULT_NOPAGE:
             break
-        if not is_mapped(mm_of(proc), index):
+        if not is_mapped(mm, index):
             retry()
     EEXIT()
     unload_mm()
+    if THREADS:
+        thread_end(proc)
     return 0 if got == OK else got
 
 
@@ -189,39 +160,49 @@ def user_touch(proc: process, index: int) -> Any:
 def user_run(proc: process, index: int) -> Any:
     """An enclave thread stays inside for a while and writes to a page again and again."""
     got: Any = OK
-    load_mm(mm_of(proc))
+    if THREADS and not thread_begin(proc):
+        return -ESRCH
+    mm = mm_of(proc)
+    load_mm(mm)
     for _i in range(8):
         while True:
-            got = enclave_access(mm_of(proc), index)
+            got = enclave_access(mm, index)
             if got != PAGE_FAULT:
                 break
-            got = handle_mm_fault(proc, index)
+            got = handle_mm_fault(mm, index)
             if got != VM_FAULT_NOPAGE:
                 break
-            if not is_mapped(mm_of(proc), index):
+            if not is_mapped(mm, index):
                 retry()
         if got != OK:
             break
     EEXIT()
     unload_mm()
+    if THREADS:
+        thread_end(proc)
     return 0 if got == OK else got
 
 
 @kernel
 def user_accept(proc: process, index: int) -> Any:
     """An enclave thread accepts a page (EACCEPT); the first touch of a new one is EAUG."""
-    load_mm(mm_of(proc))
+    if THREADS and not thread_begin(proc):
+        return -ESRCH
+    mm = mm_of(proc)
+    load_mm(mm)
     while True:
-        got = EACCEPT(mm_of(proc), index)
+        got = EACCEPT(mm, index)
         if got != PAGE_FAULT:
             break
-        got = handle_mm_fault(proc, index)
+        got = handle_mm_fault(mm, index)
         if got != VM_FAULT_NOPAGE:
             break
-        if not is_mapped(mm_of(proc), index):
+        if not is_mapped(mm, index):
             retry()
     EEXIT()
     unload_mm()
+    if THREADS:
+        thread_end(proc)
     if got == SGX_PAGE_ATTRIBUTES_MISMATCH:
         sometimes("a page was accepted already")
         return 0

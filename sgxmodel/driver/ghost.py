@@ -66,3 +66,9 @@ def busy_means_somebody_makes_room(S: State, control: control) -> None:
         "-EBUSY asks the caller to try again, but ksgxd sleeps and nobody reclaims:\n"
         f"no page is free, yet sgx_nr_free_pages is {S[control.counter]}",
     )
+
+
+@primitive(silent=True, access="none")
+def not_allowed(S: State) -> None:
+    """The mapping asks for more than the page allows: SIGBUS has its cause."""
+    S[S[CURRENT].exhausted] = 1

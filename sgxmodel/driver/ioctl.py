@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from sgxmodel.driver.main import sgx_alloc_epc_page
     from sgxmodel.driver.seam import track_page, untrack_page
     from sgxmodel.driver.user import copy_from_user, copy_to_user
-    from sgxmodel.hardware.enclu import mm_struct
+    from sgxmodel.kernel.mm import mm_struct
 
 
 @kernel

@@ -42,14 +42,7 @@ from sgxmodel.kernel.list import (
     list_move,
     list_move_tail,
 )
-from sgxmodel.kernel.lock import (
-    down_read,
-    mutex_lock,
-    mutex_unlock,
-    spin_lock,
-    spin_unlock,
-    up_read,
-)
+from sgxmodel.kernel.lock import mutex_lock, mutex_unlock, spin_lock, spin_unlock
 from sgxmodel.kernel.memory import IS_ERR
 from sgxmodel.kernel.ref import (
     atomic_long_dec,
@@ -71,16 +64,14 @@ from sgxmodel.machine.op import READ_ONCE, sometimes
 
 if TYPE_CHECKING:
     from sgxmodel.driver.encl import (
-        on_each_encl_cpu,
         sgx_alloc_va_slot,
         sgx_encl_alloc_backing,
         sgx_encl_free_epc_page,
         sgx_encl_put_backing,
-        sgx_encl_test_and_clear_young,
         sgx_free_va_slot,
         sgx_va_page_full,
-        sgx_zap_enclave_ptes,
     )
+    from sgxmodel.driver.mm import on_each_encl_cpu, sgx_encl_is_young, sgx_zap_enclave_ptes
     from sgxmodel.driver.seam import sgx_can_reclaim, sgx_poison_tracked, sgx_reclaim_pages
 
 # -- the reclaim pass, as far as the revisions share it -----------------------------------
@@ -90,14 +81,7 @@ if TYPE_CHECKING:
 def sgx_reclaimer_age(epc_page: sgx_epc_page) -> bool:
     """sgx_reclaimer_age(): old unless a mapping was used since the last look."""
     encl_page = epc_page.owner
-    encl = encl_page.encl
-    mm = READ_ONCE(encl.mm)
-    if mm is None:
-        return True
-    down_read(mm.mmap_lock)
-    young = sgx_encl_test_and_clear_young(mm, encl_page)
-    up_read(mm.mmap_lock)
-    return not young
+    return not sgx_encl_is_young(encl_page.encl, encl_page)
 
 
 @kernel

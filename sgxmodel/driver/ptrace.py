@@ -5,11 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.process import thread_begin
 from sgxmodel.driver.structs import (
     EBUSY,
     EFAULT,
     EIO,
+    ESRCH,
     SGX_ENCL_DEBUG,
+    THREADS,
     mm_of,
     process,
     sgx_encl,
@@ -18,22 +21,24 @@ from sgxmodel.driver.structs import (
 from sgxmodel.hardware.encls import EDBGRD, EDBGWR, make_debug
 from sgxmodel.kernel.lock import down_read, mutex_lock, mutex_unlock, up_read
 from sgxmodel.kernel.memory import IS_ERR
+from sgxmodel.kernel.mm import vm_area_struct, vma_lookup, vma_prot_bits
 from sgxmodel.kernel.ref import set_bit, test_bit
 from sgxmodel.kernel.task import retry
 from sgxmodel.machine.notation import kernel, part_of
 from sgxmodel.machine.op import sometimes
 
 if TYPE_CHECKING:
-    from sgxmodel.driver.encl import sgx_encl_load_page
+    from sgxmodel.driver.encl import sgx_encl_load_page_in_vma
     from sgxmodel.driver.ioctl import ioctl_begin, ioctl_end, sgx_ioc_enclave_create
+    from sgxmodel.driver.process import thread_end
 
 
 @kernel
-def sgx_encl_reserve_page(encl: sgx_encl, index: int) -> Any:
+def sgx_encl_reserve_page(encl: sgx_encl, index: int, prot: str) -> Any:
     """sgx_encl_reserve_page(): the page, resident, and encl->lock held; or -errno without."""
     while True:
         mutex_lock(encl.lock)
-        entry = sgx_encl_load_page(encl, index)
+        entry = sgx_encl_load_page_in_vma(encl, index, prot)
         if entry != -EBUSY:
             break
         mutex_unlock(encl.lock)
@@ -65,13 +70,14 @@ def sgx_encl_debug_write(entry: Any) -> int:
 
 
 @kernel
-def sgx_vma_access(encl: Any, index: int, write: bool) -> Any:
+def sgx_vma_access(vma: vm_area_struct, index: int, write: bool) -> Any:
     """sgx_vma_access() of one word: 0, -EFAULT or -EIO."""
+    encl = vma.vm_private_data
     if encl is None:
         return -EFAULT
     if not test_bit(SGX_ENCL_DEBUG, encl.flags):
         return -EFAULT
-    entry = sgx_encl_reserve_page(encl, index)
+    entry = sgx_encl_reserve_page(encl, index, vma_prot_bits(vma))
     if IS_ERR(entry):
         return entry
     ret = sgx_encl_debug_read(entry)
@@ -85,14 +91,21 @@ def sgx_vma_access(encl: Any, index: int, write: bool) -> Any:
 
 @part_of("access_remote_vm")
 def ptrace_access(proc: process, index: int, write: bool) -> Any:
-    """ptrace(): the VMA under mmap_lock, then its access handler.  -EIO: there is none."""
+    """ptrace(): the VMA under mmap_lock, then its access handler.  -EIO: there is none.
+
+    The debugger holds the address space as any call of the process does.
+    """
+    if THREADS and not thread_begin(proc):
+        return -ESRCH
     mm = mm_of(proc)
     down_read(mm.mmap_lock)
-    mapped = proc.mapped
+    vma = vma_lookup(mm, index)
     ret: Any = -EIO
-    if mapped is not None:
-        ret = sgx_vma_access(mapped, index, write)
+    if vma is not None:
+        ret = sgx_vma_access(vma, index, write)
     up_read(mm.mmap_lock)
+    if THREADS:
+        thread_end(proc)
     return ret
 
 

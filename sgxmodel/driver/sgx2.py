@@ -37,13 +37,12 @@ from sgxmodel.machine.op import pure, sometimes
 
 if TYPE_CHECKING:
     from sgxmodel.driver.encl import (
-        on_each_encl_cpu,
         sgx_encl_free_epc_page,
         sgx_encl_load_page,
-        sgx_zap_enclave_ptes,
     )
     from sgxmodel.driver.ioctl import ioctl_begin, ioctl_end, sgx_encl_shrink
     from sgxmodel.driver.main import sgx_reclaim_direct
+    from sgxmodel.driver.mm import on_each_encl_cpu, sgx_zap_enclave_ptes
     from sgxmodel.driver.seam import track_page, untrack_page
     from sgxmodel.driver.user import copy_from_user, copy_to_user
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from sgxmodel.hardware.enclu import mm_struct
 from sgxmodel.hardware.epcm import ENCLS_FAULT_FLAG, PF, frame, processor
 from sgxmodel.kernel.list import list_head
 from sgxmodel.kernel.lock import mutex, spinlock_t
 from sgxmodel.kernel.memory import kmem_cache, xarray
+from sgxmodel.kernel.mm import mm_struct
 from sgxmodel.kernel.ref import atomic_long_t, kref
-from sgxmodel.kernel.task import wait_queue_head
-from sgxmodel.machine.layout import CURRENT, Embedded, State, Struct, param, static
+from sgxmodel.kernel.srcu import domain, srcu_struct
+from sgxmodel.kernel.task import fault_budget, wait_queue_head
+from sgxmodel.kernel.work import workqueue
+from sgxmodel.machine.layout import CURRENT, FREED, Embedded, State, Struct, param, static
 from sgxmodel.machine.op import Fault, primitive, pure
 
 EPERM, EIO, EAGAIN, EFAULT, EINVAL, EBADF = 1, 5, 11, 14, 22, 9
 EBUSY, ENOMEM, ENODEV, ENXIO, ERESTARTSYS = 16, 12, 19, 6, 512
+ESRCH, EINTR, EACCES = 3, 4, 13
 
 # vm_fault_t, and what becomes of a process whose access cannot be served.
 VM_FAULT_NOPAGE, VM_FAULT_SIGBUS, VM_FAULT_OOM = "NOPAGE", "SIGBUS", "OOM"
@@ -30,6 +33,8 @@ SGX_NR_HIGH_PAGES = param("SGX_NR_HIGH_PAGES", 64)
 SGX_VA_SLOT_COUNT = param("SGX_VA_SLOT_COUNT", 512)
 PCMDS_PER_PAGE = param("PCMDS_PER_PAGE", 32)
 SGX2 = param("SGX2", 1)
+THREADS = param("THREADS", 0)
+"""Processes begin and end during the run, so each call holds its address space."""
 
 # Bit numbers in sgx_encl.flags: declared as BIT(n), used as numbers (encl.h).
 SGX_ENCL_IOCTL, SGX_ENCL_DEBUG, SGX_ENCL_CREATED, SGX_ENCL_INITIALIZED = 1, 2, 4, 8
@@ -111,21 +116,41 @@ class sgx_encl(Struct):
     refcount: kref
     va_pages: list_head
     backing: Any = None
+    mm_list: list_head
+    mm_lock: spinlock_t
+    mm_list_version: int = 0
+    srcu: srcu_struct
+
+
+class sgx_encl_mm(Struct):
+    """An address space that maps an enclave; it is an mmu notifier, ``users`` its count."""
+
+    encl: Any = None
     mm: Any = None
+    list: list_head
+    users: int = 0
+
+
+class enclave_file(Struct):
+    """``struct file`` of an open /dev/sgx_enclave.  ``file_ref``: fds, VMAs, calls under way."""
+
+    file_ref: kref
+    private_data: Any = None
 
 
 class process(Struct):
-    """User side: one process with one enclave file.  ``file_ref``: fd, VMA, calls under way.
+    """User side: a process with one enclave file; a child shares its parent's.
 
-    ``mapped`` is the enclave behind the VMA (vm_private_data) or NULL; ``fd`` says
-    whether the file descriptor is open.
+    ``fd`` says whether the file descriptor is open; ``alive`` is 0 before the
+    process was forked, 1 while it runs, 2 once it has ended; ``threads`` are those
+    that share its files, itself and one for each call under way.
     """
 
-    file_ref: kref
     fd: int = 0
-    private_data: Any = None
-    mapped: Any = None
+    alive: int = 0
+    threads: int = 0
     mm_of: ClassVar[Any]
+    file_of: ClassVar[Any]
 
 
 class control(Struct):
@@ -147,6 +172,11 @@ encl_page_cache = static("sgx_encl_page_cache", kmem_cache)
 va_page_cache = static("sgx_va_page_cache", kmem_cache)
 backing_cache = static("shmem_file_cache", kmem_cache)
 shmem_page_cache = static("shmem_page_cache", kmem_cache)
+encl_mm_cache = static("sgx_encl_mm_cache", kmem_cache)
+vm_area_cache = static("vm_area_cache", kmem_cache)
+copy_budget = static("copy_page_range", fault_budget)
+mmput_work = static("mmput_work", workqueue)
+mmu_notifier_domain = static("mmu_notifier", domain)
 sgx_numa = static("sgx_numa_nodes", numa_table)
 cpu = static("cpu", processor)
 
@@ -195,6 +225,13 @@ def mm_of(proc: process) -> mm_struct:
 def mm_size(mm: mm_struct) -> int:
     """Pages of the enclave's address range."""
     return mm.pte_len
+
+
+@pure
+def file_of(proc: process) -> enclave_file:
+    """What the process's file descriptor stands for."""
+    file: enclave_file = proc.file_of
+    return file
 
 
 @pure
@@ -257,5 +294,5 @@ def out_of_scope(S: State, head: list_head) -> None:
 @primitive(access="none")
 def page_behind(S: State, mm: mm_struct, index: int) -> Any:
     """The EPC page that a PTE maps, or NULL; what a machine check reports."""
-    p = S[mm.pte + index]
+    p = None if S[mm.mm_users] is FREED else S[mm.pte + index]
     return None if p is None else p.page

@@ -30,7 +30,8 @@ from sgxmodel.invariants.base import (
 )
 from sgxmodel.invariants.enclaves import check_enclave, check_references
 from sgxmodel.invariants.end import check_end
-from sgxmodel.invariants.locks import LockGraph
+from sgxmodel.invariants.locks import LockGraph, classes_of, is_srcu
+from sgxmodel.invariants.mappings import check_mappings
 from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
 from sgxmodel.invariants.race import Access, RaceDetector
 from sgxmodel.invariants.view import View
@@ -42,8 +43,8 @@ from sgxmodel.machine.system import START, Call, System
 from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import KILLED, PARTLY, result_name
 
-FLAGS, ENCLAVES, REFERENCES, COUNT, PAGE, LINKS, REQUEST = 1, 2, 4, 8, 16, 32, 64
-GROUPS = (FLAGS, ENCLAVES, REFERENCES, COUNT, LINKS)
+FLAGS, ENCLAVES, REFERENCES, COUNT, PAGE, LINKS, REQUEST, MAPPINGS = 1, 2, 4, 8, 16, 32, 64, 128
+GROUPS = (FLAGS, ENCLAVES, REFERENCES, COUNT, LINKS, MAPPINGS)
 ACCOUNTING = frozenset(
     {
         "__sgx_alloc_epc_page_from_node",
@@ -222,11 +223,11 @@ class Checks:
         if self.excused or self.S[self.system.tasks[t].handle.exhausted] or not self.ready[t]:
             return
         proc, index = call.args
-        encl = self.S[proc.mapped]
-        if encl is None or not self.world.scenario.sgx2:
-            entry = self.S[encl.page_array.entries + index] if encl is not None else None
-            if entry is None:
-                return
+        encl = self.view.mapped(proc, index)
+        if encl is None:
+            return
+        if not self.world.scenario.sgx2 and self.S[encl.page_array.entries + index] is None:
+            return
         self.violate(
             Errno(
                 "sgx_vma_fault",
@@ -240,24 +241,24 @@ class Checks:
         spec, at = self.system.tasks[t], self.system.position[t]
         if at >= len(spec.calls) or spec.calls[at].function not in BLAMED:
             return False
-        encl = self.S[spec.calls[at].args[0].private_data]
+        encl = self.S[spec.calls[at].args[0].file_of.private_data]
         if encl is None or self.S[encl.flags] is FREED:
             return False
         return bool(self.S[encl.flags] & 1 << SGX_ENCL_INITIALIZED)
 
     def _lock(self, t: int, op: Op, held: Any, site: Site) -> None:
         prim, lock, _ = op
-        if prim.lock > 0:
-            classes = [h.kind for h in held if h is not lock]
-            chain = self.graph.acquire(classes, lock.kind, site.function)
+        if prim.lock > 0 and prim.name != "srcu_read_lock":  # which never waits
+            classes, now = classes_of(held, lock)
+            chain = self.graph.acquire(classes, now, site.function)
             if chain is not None:
-                order = " -> ".join([*chain, lock.kind])
+                order = " -> ".join([*chain, now])
                 first = self.graph.where(chain[0], chain[1]) if len(chain) > 1 else "?"
                 self.violate(
                     LockOrder(
                         site.function,
                         f"possible circular locking: {order}",
-                        f"here {lock.kind} is taken with {', '.join(classes)} held;\n"
+                        f"here {now} is taken with {', '.join(classes)} held;\n"
                         f"the other order was seen in {first}",
                     )
                 )
@@ -309,7 +310,10 @@ class Checks:
         layout = self.world.layout
         kind = layout.kinds[slot]
         locks = self._locks_of(kind)
-        locked = {a: any(not locks or h.kind in locks for h in a.held) for a in (writer, other)}
+        locked = {
+            a: any((not locks and not is_srcu(h)) or h.kind in locks for h in a.held)
+            for a in (writer, other)
+        }
         plain_read = locked[writer] and not other.write
         cls: type[Violation] = PlainRead if plain_read else DataRace
         offender = other if plain_read or (other.write and not locked[other]) else writer
@@ -346,7 +350,7 @@ class Checks:
             self._count(t)
         if self.dirty & REFERENCES:
             self._evaluate(REFERENCES, check_references(self.view))
-        if self.dirty & ENCLAVES:
+        if self.dirty & (ENCLAVES | MAPPINGS):
             self._enclaves()
 
     def _count(self, t: int) -> None:
@@ -376,7 +380,10 @@ class Checks:
                 continue  # freed
             else:
                 return  # wait until every enclave's lock is free
-        self._evaluate(ENCLAVES, (f for e in free for f in check_enclave(self.view, e)))
+        if self.dirty & ENCLAVES:
+            self._evaluate(ENCLAVES, (f for e in free for f in check_enclave(self.view, e)))
+        if self.dirty & MAPPINGS:
+            self._evaluate(MAPPINGS, check_mappings(self.view))
 
     def _accounting(self, t: int) -> bool:
         return any(name in ACCOUNTING for name in self.system.callers(t))
@@ -411,6 +418,26 @@ class Checks:
         self.violate(LockOrder(system.site(t).function, "deadlock", "\n".join(lines)))
 
 
+MAPPED = frozenset(
+    {
+        "mm_struct.pte",
+        "mm_struct.mm_mt",
+        "vm_area_struct.vm_start",
+        "vm_area_struct.vm_end",
+        "sgx_encl_page.epc_page",
+        "sgx_encl.page_array.entries",
+        "frame.valid",
+        "frame.linaddr",
+        "task_struct.tlb",
+    }
+)
+"""What 13-mappings goes by."""
+
+
+def _of_mm_list(kind: str) -> bool:
+    return "mm_l" in kind or "srcu" in kind
+
+
 def _group(kind: str) -> int:
     """Which predicates read a slot of this kind."""
     struct, _, field = kind.partition(".")
@@ -423,7 +450,7 @@ def _group(kind: str) -> int:
             groups |= LINKS | COUNT
         if field == "isolator":
             groups |= REFERENCES | ENCLAVES
-    elif kind.endswith((".next", ".prev")):
+    elif kind.endswith((".next", ".prev")) and "encl_mm" not in kind and "mm_list" not in kind:
         groups |= FLAGS | LINKS
         if "free_page_list" in kind:
             groups |= COUNT
@@ -431,11 +458,13 @@ def _group(kind: str) -> int:
         groups |= FLAGS
     elif kind == "sgx_nr_free_pages.counter":
         groups |= COUNT
-    if (kind.endswith(".refs") and struct != "page") or kind == "sgx_encl.mm":
+    if (kind.endswith(".refs") and struct != "page") or kind == "mm_struct.subscriptions":
         groups |= REFERENCES
+    if kind in MAPPED:
+        groups |= MAPPINGS
     if ".fail" in kind or kind.endswith(".left"):
         groups |= REQUEST
     if struct in ("sgx_encl", "sgx_encl_page", "sgx_va_page", "frame", "page", "file"):
-        if not kind.endswith(("lock.owner", ".refcount.refs")):
+        if not kind.endswith(("lock.owner", ".refcount.refs")) and not _of_mm_list(kind):
             groups |= ENCLAVES
     return groups

@@ -26,6 +26,15 @@ def check_end(view: View) -> Iterator[tuple[str, str]]:
     for handle in (*world.encls, *world.encl_pages, *world.va_pages):
         if S[handle.slots[0]] is not FREED:
             yield (f"{handle} is never freed", "nobody has a reference to it any more")
+    for handle in (*world.encl_mms, *world.vmas):
+        if S[handle.slots[0]] is not FREED:
+            yield (f"{handle} is never freed", "its address space or file is gone")
+    for mm in world.mms:
+        if S[mm.mm_users] is not FREED and S[mm.mm_count]:
+            yield (
+                f"{mm} is never freed",
+                f"{S[mm.mm_users]} users, {S[mm.mm_count]} references are left",
+            )
     for name in ("shmem_file_cache", "shmem_page_cache"):
         for handle in world.layout.namespace[name].objects:
             if S[handle.slots[0]] is not FREED:

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
+
+from sgxmodel.kernel.srcu import srcu_struct
 
 Edge = tuple[str, str]
 
@@ -47,3 +50,27 @@ class LockGraph:
                     seen.add(following)
                     todo.append([*path, following])
         return None
+
+
+def is_srcu(lock: Any) -> bool:
+    """Whether this is a read section rather than a lock."""
+    return isinstance(lock, srcu_struct)
+
+
+def classes_of(held: Iterable[Any], new: Any) -> tuple[list[str], str]:
+    """Lockdep's classes of the locks held, and of the one that is taken.
+
+    A second lock of one class is of a subclass (SINGLE_DEPTH_NESTING): fork has
+    the parent's mmap_lock when it takes the child's.
+    """
+    seen: dict[str, int] = {}
+    classes = []
+    for lock in held:
+        if lock is not new:
+            depth = seen[lock.kind] = seen.get(lock.kind, -1) + 1
+            classes.append(_class(lock, depth))
+    return classes, _class(new, seen.get(new.kind, -1) + 1)
+
+
+def _class(lock: Any, depth: int) -> str:
+    return f"{lock.kind}/{depth}" if depth and "mmap_lock" in lock.kind else str(lock.kind)

@@ -92,6 +92,8 @@ class RaceDetector:
     @staticmethod
     def _object(op: Op) -> Any:
         prim, a, b = op
+        if prim.through:
+            return b
         return b if prim.addresses and len(prim.params) == 2 and prim.params[0] == "nr" else a
 
     def _acquire(self, t: int, op: Op) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sgxmodel.driver.structs import SGX_EPC_PAGE_IS_FREE, sgx_encl, sgx_epc_page
+from sgxmodel.driver.structs import SGX_EPC_PAGE_IS_FREE, process, sgx_encl, sgx_epc_page
 from sgxmodel.kernel.list import list_head
+from sgxmodel.kernel.mm import area_at
 from sgxmodel.machine.layout import FREED, State
 from sgxmodel.scenario.build import World
 
@@ -24,6 +25,7 @@ class View:
         self.unreclaimable: list_head | None = lists.find(space, lists.unreclaimable)
         self.counter: int = space["sgx_nr_free_pages"].counter
         self.pages = world.pages
+        self.files = tuple(dict.fromkeys(p.file_of for p in world.processes.values()))
         self.frames = tuple(p.frame for p in world.pages)
         self.flag_names = world.revision.flags
         self.list_locks = (self.lru_lock.owner, *(n.lock.owner for n in world.nodes))
@@ -50,6 +52,14 @@ class View:
         """Whether an enclave object exists and is not being released."""
         refs = self.S[encl.refcount.refs]
         return refs is not FREED and refs > 0
+
+    def mapped(self, proc: process, index: int) -> Any:
+        """The enclave that an address of a process is mapped to (vm_private_data), or None."""
+        mm = proc.mm_of
+        if self.S[mm.mm_users] is FREED:
+            return None
+        vma = area_at(self.S, mm, index)
+        return None if vma is None else self.S[vma.vm_private_data]
 
     def entries(self, encl: sgx_encl) -> list[tuple[int, Any]]:
         """(index, sgx_encl_page) of an enclave, those freed already left out."""

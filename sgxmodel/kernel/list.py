@@ -9,7 +9,7 @@ one operation; two of them that are not ordered by a lock are a data race.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from sgxmodel.machine.layout import FREED, Embedded, State
@@ -151,6 +151,25 @@ def list_move_tail(S: State, list: list_head, head: list_head) -> None:
     _add(S, list, _follow(S, head.prev), head)
 
 
+@primitive(through=1, releases=True)
+def list_add_rcu(S: State, new: list_head, head: list_head) -> None:
+    """list_add() with the entry published: a reader sees all of it or not at all."""
+    _add(S, new, head, _follow(S, head.next))
+
+
+@primitive()
+def list_del_rcu(S: State, entry: list_head) -> None:
+    """Unlink; ``next`` stays, for readers that are at this entry."""
+    _del(S, entry)
+    S[entry.prev] = LIST_POISON2
+
+
+@primitive(access="marked", acquires=True)
+def list_next_rcu(S: State, pos: list_head) -> list_head:
+    """``rcu_dereference(pos->next)``."""
+    return _follow(S, pos.next)
+
+
 @primitive()
 def list_splice(S: State, list: list_head, head: list_head) -> None:
     """Join a list into ``head``, at its front.  ``list`` itself is not reinitialised."""
@@ -198,16 +217,17 @@ def list_entry(node: list_head) -> Any:
 class Walk:
     """A list walk for the notation: ``for entry in list_for_each_entry(head)``."""
 
-    def __init__(self, safe: bool) -> None:
-        assert isinstance(list_next, Primitive)
-        self.__walk__ = (safe, list_next, list_entry)
+    def __init__(self, safe: bool, following: Callable[[list_head], list_head]) -> None:
+        assert isinstance(following, Primitive)
+        self.__walk__ = (safe, following, list_entry)
 
     def __call__(self, head: list_head) -> Iterator[Any]:
         raise TypeError("a list walk is part of the notation")
 
 
-list_for_each_entry = Walk(safe=False)
-list_for_each_entry_safe = Walk(safe=True)
+list_for_each_entry = Walk(safe=False, following=list_next)
+list_for_each_entry_safe = Walk(safe=True, following=list_next)
+list_for_each_entry_rcu = Walk(safe=False, following=list_next_rcu)
 
 
 def entries(S: State, head: list_head, limit: int = 1 << 16) -> list[Any]:

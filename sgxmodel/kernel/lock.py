@@ -83,14 +83,20 @@ def mutex_unlock(S: State, lock: mutex) -> None:
     _release(S, lock)
 
 
-def _might_sleep(S: State, what: str) -> None:
-    held = atomic_context(S)
-    if held is not None:
-        raise Fault(
-            "sleep-in-atomic",
-            f"BUG: sleeping function called from invalid context: {what} with {held} held",
-            fatal=True,
-        )
+def might_sleep_at(S: State, what: str, fatal: bool = True) -> None:
+    """For operations that may sleep: a fault in atomic context."""
+    lock = atomic_context(S)
+    if lock is None and not S[S[CURRENT].bh_off]:
+        return
+    context = "bottom halves off" if lock is None else f"{lock} held"
+    raise Fault(
+        "sleep-in-atomic",
+        f"BUG: sleeping function called from invalid context: {what} with {context}",
+        fatal=fatal,
+    )
+
+
+_might_sleep = might_sleep_at
 
 
 @primitive(access="none", silent=True)
@@ -107,16 +113,22 @@ class rw_semaphore(Embedded):
 
 
 def _no_writer(S: State, sem: rw_semaphore) -> bool:
-    return S[sem.writer] is None
+    return S[sem.writer] is None or S[sem.writer] is FREED
 
 
 def _nobody(S: State, sem: rw_semaphore) -> bool:
-    return S[sem.writer] is None and not S[sem.readers]
+    return S[sem.writer] is FREED or (S[sem.writer] is None and not S[sem.readers])
+
+
+def _sem_alive(S: State, sem: rw_semaphore) -> None:
+    if S[sem.writer] is FREED:
+        raise Fault("use-after-free", f"{sem} of a freed object", fatal=True)
 
 
 @primitive(enabled=_no_writer, access="none", acquires=True, lock=1)
 def down_read(S: State, sem: rw_semaphore) -> None:
     """Share with other readers; sleeps while there is a writer."""
+    _sem_alive(S, sem)
     _might_sleep(S, f"down_read({sem})")
     task = S[CURRENT]
     S[sem.readers] = (*S[sem.readers], task)
@@ -138,6 +150,17 @@ def up_read(S: State, sem: rw_semaphore) -> None:
 @primitive(enabled=_nobody, access="none", acquires=True, lock=1)
 def down_write(S: State, sem: rw_semaphore) -> None:
     """Hold alone; sleeps while anybody holds it."""
+    _down_write(S, sem)
+
+
+@primitive(enabled=_nobody, access="none", acquires=True, lock=1)
+def down_write_nested(S: State, sem: rw_semaphore) -> None:
+    """down_write() of a second one of the class, in an order that lockdep was told."""
+    _down_write(S, sem)
+
+
+def _down_write(S: State, sem: rw_semaphore) -> None:
+    _sem_alive(S, sem)
     _might_sleep(S, f"down_write({sem})")
     task = S[CURRENT]
     S[sem.writer] = task
@@ -152,3 +175,13 @@ def up_write(S: State, sem: rw_semaphore) -> None:
         raise Fault("bad-unlock", f"{task} releases {sem}, held by {S[sem.writer]}")
     S[sem.writer] = None
     S[task.held] = tuple(held for held in S[task.held] if held is not sem)
+
+
+@primitive(access="none", releases=True)
+def downgrade_write(S: State, sem: rw_semaphore) -> None:
+    """Go on as a reader: nobody else can write in between."""
+    task = S[CURRENT]
+    if S[sem.writer] is not task:
+        raise Fault("bad-unlock", f"{task} downgrades {sem}, held by {S[sem.writer]}")
+    S[sem.writer] = None
+    S[sem.readers] = (task,)

@@ -17,7 +17,9 @@ class task_struct(Struct):
 
     ``held``: locks in the order of acquisition; ``inside``: the enclave that
     the CPU executes in, entered in tracking epoch ``entry_epoch``; ``mm``: the
-    address space that the CPU has loaded; ``exhausted``: ghost, this task saw a
+    address space that the CPU has loaded, ``tlb`` the translations that it
+    holds while it is inside; ``bh_off``: bottom halves are off, so the task must
+    not sleep; ``exhausted``: ghost, this task saw a
     moment in which no EPC page was free or could be had.
     """
 
@@ -29,6 +31,8 @@ class task_struct(Struct):
     inside: Any = None
     entry_epoch: int = 0
     mm: Any = None
+    tlb: Any = ()
+    bh_off: int = 0
     exhausted: int = 0
 
 
@@ -81,6 +85,18 @@ def numa_node_id(S: State) -> int:
 def current_is_ksgxd(S: State) -> bool:
     """``current == ksgxd_tsk``."""
     return bool(S[S[CURRENT].daemon])
+
+
+@primitive(access="none", silent=True)
+def local_bh_disable(S: State) -> None:
+    """From here on the task must not sleep."""
+    S[S[CURRENT].bh_off] = 1
+
+
+@primitive(access="none", silent=True)
+def local_bh_enable(S: State) -> None:
+    """It may sleep again."""
+    S[S[CURRENT].bh_off] = 0
 
 
 class wait_queue_head(Embedded):

@@ -39,7 +39,8 @@ class Primitive:
 
     ``access`` is how the race detector sees it: ``plain`` (C accesses),
     ``marked`` (READ_ONCE, atomics, RCU), ``none`` (hardware, harness).
-    ``acquires`` and ``releases`` order tasks through the object ``a``.
+    ``acquires`` and ``releases`` order tasks through the object ``a``, or with
+    ``through=1`` through ``b``.
     A ``silent`` operation is not a scheduling point: ghost state and counters.
     After one that ``yields`` a scheduler goes to another task unless told otherwise:
     a loop that waits for others must not be the default.
@@ -59,6 +60,7 @@ class Primitive:
         "releases",
         "shown",
         "silent",
+        "through",
         "yields",
     )
 
@@ -75,6 +77,7 @@ class Primitive:
         self.access: str = traits.pop("access", "plain")
         self.acquires: bool = traits.pop("acquires", False)
         self.releases: bool = traits.pop("releases", False)
+        self.through: int = traits.pop("through", 0)
         self.lock: int = traits.pop("lock", 0)
         self.silent: bool = traits.pop("silent", False)
         self.yields: bool = traits.pop("yields", False)
@@ -156,6 +159,17 @@ READ_ONCE = cast(
     Primitive(_read_once, name="READ_ONCE", access="marked", acquires=True, addresses=("field",)),
 )
 """A marked read: the compiler may not tear it, KCSAN does not report it alone."""
+
+
+def _write_once(S: State, field: int, value: Any) -> None:
+    _store(S, field, value)
+
+
+WRITE_ONCE = cast(
+    Callable[[Any, Any], None],
+    Primitive(_write_once, name="WRITE_ONCE", access="marked", addresses=("field",)),
+)
+"""A marked write; it orders nothing."""
 
 
 def _rcu_assign_pointer(S: State, field: int, value: Any) -> None:

@@ -115,6 +115,7 @@ class Image:
                 if block.site:
                     sites[space[block.name]] = block.site
             entries[name] = space[fn.entry]
+            sites.setdefault(space[fn.entry], entry_site(fn))
             spaces.append((fn, space))
         for fn, space in spaces:
             for called in fn.source.calls:
@@ -125,6 +126,12 @@ class Image:
     def start(self, name: str, args: Iterable[Any]) -> Frame:
         """The local state in which a call of ``name`` begins."""
         return (self.entries[name], tuple(args), None)
+
+
+def entry_site(fn: CompiledFunction) -> Site:
+    """Where a function stands before its first operation."""
+    source = fn.source
+    return Site(source.shown, source.filename, source.lineno, "entry")
 
 
 def bind(names: Iterable[str], source: Mapping[str, Any], layout: Layout) -> dict[str, Any]:

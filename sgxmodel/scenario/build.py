@@ -12,26 +12,30 @@ from sgxmodel.driver.structs import (
     SGX_EPC_PAGE_IS_FREE,
     process,
     sgx_encl,
+    sgx_encl_mm,
     sgx_encl_page,
     sgx_epc_page,
     sgx_numa_node,
     sgx_va_page,
 )
 from sgxmodel.errors import ScenarioError
-from sgxmodel.hardware.enclu import mm_struct
 from sgxmodel.hardware.epcm import frame
 from sgxmodel.kernel.list import list_head
 from sgxmodel.kernel.memory import file, fill_cache, page
+from sgxmodel.kernel.mm import mm_struct, vm_area_struct
 from sgxmodel.kernel.task import fault_budget, task_struct
 from sgxmodel.machine.layout import Layout, State
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Call, Observer, Silent, System, TaskSpec
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_name
+from sgxmodel.scenario.processes import Processes
 from sgxmodel.scenario.text import TYPES
 
 LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt", "emodpr")
 SETUP_STEPS = 100_000
+WORKERS = {"kworker": "kworker", "rcu": "rcu_worker"}
+"""Daemons of scenarios in which processes end, and their functions."""
 
 
 @attrs.define(eq=False)
@@ -46,6 +50,9 @@ class World:
     pages: tuple[sgx_epc_page, ...]
     nodes: tuple[sgx_numa_node, ...]
     processes: dict[str, process]
+    mms: tuple[mm_struct, ...]
+    encl_mms: tuple[sgx_encl_mm, ...]
+    vmas: tuple[vm_area_struct, ...]
     encls: tuple[sgx_encl, ...]
     encl_pages: tuple[sgx_encl_page, ...]
     va_pages: tuple[sgx_va_page, ...]
@@ -122,6 +129,11 @@ class _Plan:
             structs.va_page_cache,
             structs.backing_cache,
             structs.shmem_page_cache,
+            structs.encl_mm_cache,
+            structs.vm_area_cache,
+            structs.copy_budget,
+            structs.mmput_work,
+            structs.mmu_notifier_domain,
             structs.sgx_numa,
             structs.cpu,
             user.user_copy,
@@ -134,11 +146,14 @@ class _Plan:
         layout.set(structs.SGX_VA_SLOT_COUNT, scenario.va_slots)
         layout.set(structs.PCMDS_PER_PAGE, scenario.pcmds)
         layout.set(structs.SGX2, int(scenario.sgx2))
+        layout.set(structs.THREADS, int(scenario.processes_come_and_go))
         layout.set(user.USER_COPIES_FAIL, int("user-copy" in dict(scenario.fail)))
 
     def hardware(self) -> None:
         layout = self.layout
         names = [t.name for t in self.scenario.tasks]
+        if self.scenario.processes_come_and_go:
+            names += WORKERS
         nodes = {t.name: t.node for t in self.scenario.tasks}
         self.task_structs = {
             name: layout.new(task_struct, name) for name in (*names, "ksgxd", "setup", "end")
@@ -204,14 +219,11 @@ class _Plan:
             ("shmem_page_cache", cached),
         ):
             fill_cache(layout, self.space[name], list(handles))
-        self.processes = {}
-        for name, size in scenario.enclaves:
-            proc = layout.new(process, name)
-            mm = layout.new(mm_struct, f"mm{name}", pte=size, young=size, expected=size)
-            for i in range(size):
-                layout.values[mm.young + i] = 0
-            vars(proc)["mm_of"] = mm
-            self.processes[name] = proc
+        made = Processes(layout, scenario)
+        fill_cache(layout, self.space["sgx_encl_mm_cache"], list(made.encl_mms))
+        fill_cache(layout, self.space["vm_area_cache"], list(made.vmas))
+        self.made = made
+        self.processes = made.by_name
         vars(self.space["ksgxd"]).update(
             pages=tuple(self.pages),
             counter=self.space["sgx_nr_free_pages"].counter,
@@ -237,15 +249,15 @@ class _Plan:
         args: list[Any] = []
         for kind in verb.args:
             if kind == "size":
-                args.append(dict(self.scenario.enclaves)[spec.args[0]])
+                args.append(self.scenario.size(spec.args[0]))
                 continue
             word = words.pop(0)
-            if kind == "enclave":
+            if kind in ("enclave", "child"):
                 args.append(self.processes[word])
             elif kind == "pages":
                 low, _, high = word.partition("-")
                 args += (int(low), int(high or low) - int(low) + 1)
-            elif kind == "permissions":
+            elif kind in ("permissions", "rights"):
                 args.append("" if word == "none" else word)
             elif kind == "type":
                 args.append(TYPES[word])
@@ -267,7 +279,11 @@ class _Plan:
             self.layout.values[handle.daemon] = 1
             self.layout.values[self.space["ksgxd"].ksgxd] = handle
             specs.append(TaskSpec("ksgxd", handle, (Call("ksgxd", "ksgxd", ()),), daemon=True))
-        closing = [self.call(CallSpec("close", (name,))) for name, _ in self.scenario.enclaves]
+        if self.scenario.processes_come_and_go:
+            for name, function in WORKERS.items():
+                run = (Call(name, function, ()),)
+                specs.append(TaskSpec(name, self.task_structs[name], run, daemon=True))
+        closing = [self.call(CallSpec("exit", (name,))) for name in self.processes]
         specs.append(TaskSpec("end", self.task_structs["end"], tuple(closing), last=True))
         return World(
             revision=revision,
@@ -278,6 +294,9 @@ class _Plan:
             pages=tuple(self.pages),
             nodes=tuple(self.nodes),
             processes=self.processes,
+            mms=self.made.mms,
+            encl_mms=self.made.encl_mms,
+            vmas=self.made.vmas,
             encls=tuple(self.encls),
             encl_pages=tuple(self.encl_pages),
             va_pages=tuple(self.va_pages),

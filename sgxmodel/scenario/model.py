@@ -6,22 +6,28 @@ from __future__ import annotations
 import attrs
 
 from sgxmodel.driver.structs import (
+    EACCES,
     EAGAIN,
     EBADF,
     EBUSY,
     EFAULT,
+    EINTR,
     EINVAL,
     EIO,
     ENODEV,
     ENOMEM,
     EPERM,
     ERESTARTSYS,
+    ESRCH,
     SIGSEGV,
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
 )
 
 ERRNO = {
+    "EACCES": EACCES,
+    "EINTR": EINTR,
+    "ESRCH": ESRCH,
     "EAGAIN": EAGAIN,
     "EBADF": EBADF,
     "EBUSY": EBUSY,
@@ -65,7 +71,7 @@ FAULT = ("0", "SIGBUS", "SIGSEGV", "OOM")
 VERBS = {
     verb.name: verb
     for verb in (
-        Verb("open", "user_open", ("enclave",), ("0", "-ENOMEM"), "open() and mmap()"),
+        Verb("open", "user_open", ("enclave",), ("0", "-ENOMEM", "-EINTR"), "open() and mmap()"),
         Verb("create", "ioctl_create", ("enclave", "size"),
              (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE"),
         Verb("add", "ioctl_add_page", ("enclave", "pages", "type"),
@@ -89,8 +95,17 @@ VERBS = {
              "a debugger reads a word"),
         Verb("poke", "ptrace_poke", ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
              "a debugger writes a word"),
+        Verb("mmap", "user_mmap", ("enclave",), ("0", "-EBADF", "-ENOMEM", "-EINTR", "-EACCES"),
+             "map the whole enclave"),
         Verb("munmap", "user_munmap", ("enclave",), ("0",), "the mapping goes"),
-        Verb("close", "user_close", ("enclave",), ("0",), "the process ends"),
+        Verb("munmap-page", "user_munmap_page", ("enclave", "page"), ("0", "-ENOMEM"),
+             "the mapping of one page goes"),
+        Verb("mprotect", "user_mprotect", ("enclave", "page", "rights"),
+             ("0", "-ENOMEM", "-EACCES"), "change what one page may be used for"),
+        Verb("fork", "user_fork", ("enclave", "child"), ("0", "-ENOMEM"),
+             "a child process begins, which maps the enclave too"),
+        Verb("exit", "user_exit", ("enclave",), ("0",), "the process ends"),
+        Verb("close", "user_close", ("enclave",), ("0",), "munmap() and close()"),
         Verb("reclaim", "sgx_reclaim_pages", (), ("0",), "one pass of the reclaimer"),
         Verb("direct", "sgx_reclaim_direct", (), ("0",), "one pass if memory is low"),
         Verb("poison", "memory_error", ("epc",), ("0",), "a memory error in EPC page n"),
@@ -127,6 +142,9 @@ FAILURES = {
     "va-page": "sgx_va_page_cache",
     "file": "shmem_file_cache",
     "open": "sgx_encl_cache",
+    "encl-mm": "sgx_encl_mm_cache",
+    "vma": "vm_area_cache",
+    "page-table": "copy_page_range",
     "ecreate": "ECREATE",
     "eadd": "EADD",
     "einit": "EINIT",
@@ -146,7 +164,8 @@ class Scenario:
 
     ``epc``: pages per node; ``scan``: SGX_NR_TO_SCAN; ``low`` and ``high``:
     watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
-    size in pages, a power of two; ``fail``: how often each failure may happen;
+    size in pages, a power of two; ``children``: process to the one that may fork
+    it, each once; ``fail``: how often each failure may happen;
     ``small``: every interleaving can be covered in seconds;
     ``promises``: companions that a run of the search must reach.
     """
@@ -164,6 +183,7 @@ class Scenario:
     schedules: int = 300
     small: bool = False
     enclaves: tuple[tuple[str, int], ...] = ()
+    children: tuple[tuple[str, str], ...] = ()
     fail: tuple[tuple[str, int], ...] = ()
     setup: tuple[CallSpec, ...] = ()
     tasks: tuple[TaskLine, ...] = ()
@@ -172,3 +192,12 @@ class Scenario:
     def all_calls(self) -> list[CallSpec]:
         """Every call, those of the set-up first."""
         return [*self.setup, *(c for t in self.tasks for c in t.calls)]
+
+    @property
+    def processes_come_and_go(self) -> bool:
+        """Whether a process may begin or end while others run."""
+        return any(c.verb in ("fork", "exit") for c in self.all_calls())
+
+    def size(self, process: str) -> int:
+        """Pages of the enclave that a process maps."""
+        return dict(self.enclaves)[dict(self.children).get(process, process)]

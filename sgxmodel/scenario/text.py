@@ -22,6 +22,7 @@ from sgxmodel.errors import ScenarioError
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, TaskLine
 
 TYPES = {"reg": "REG", "tcs": "TCS", "trim": "TRIM"}
+RIGHTS = ("none", "r", "rw", "rwx")
 PERMISSIONS = ("none", "r", "w", "rw", "rx", "rwx")
 LIMIT = 64
 """Bounds on numbers from outside: EPC pages a node, enclave pages, calls, tasks."""
@@ -56,6 +57,7 @@ def format(scenario: Scenario) -> str:
     if scenario.ksgxd:
         out.append("ksgxd")
     out += [f"enclave {name} {size}" for name, size in scenario.enclaves]
+    out += [f"child {name} of {parent}" for name, parent in scenario.children]
     out += [f"fail {what} {times}" for what, times in scenario.fail]
     if scenario.setup:
         out.append("setup " + "; ".join(map(str, scenario.setup)))
@@ -72,6 +74,8 @@ class _Reader:
         self.number = 0
         self.values: dict[str, Any] = {}
         self.enclaves: dict[str, int] = {}
+        self.children: dict[str, str] = {}
+        self.forked: set[str] = set()
         self.fail: dict[str, int] = {}
         self.setup: list[CallSpec] = []
         self.tasks: list[TaskLine] = []
@@ -144,7 +148,20 @@ class _Reader:
         size = self.whole(parts[1], 1, LIMIT)
         if size & (size - 1):
             self.error("an enclave's size is a power of two (ECREATE)")
+        if parts[0] in self.children:
+            self.error(f"'{parts[0]}' is a child already")
         self.enclaves[parts[0]] = size
+
+    def on_child(self, rest: str) -> None:
+        parts = rest.split()
+        if len(parts) != 3 or parts[1] != "of" or not parts[0].isidentifier():
+            self.error("child NAME of ENCLAVE")
+        name, _, parent = parts
+        if name in self.children or name in self.enclaves:
+            self.error(f"there is a process '{name}' already")
+        if parent not in self.enclaves:
+            self.error(f"there is no enclave '{parent}' (say 'enclave {parent} PAGES' before)")
+        self.children[name] = parent
 
     def on_fail(self, rest: str) -> None:
         what, _, times = rest.partition(" ")
@@ -160,7 +177,7 @@ class _Reader:
         name, _, node = head.strip().partition(" on ")
         if not colon or not name.isidentifier() or any(t.name == name for t in self.tasks):
             self.error("task NAME [on NODE]: CALL; CALL ..., each name once")
-        if name in ("ksgxd", "setup", "end"):
+        if name in ("ksgxd", "setup", "end", "kworker", "rcu"):
             self.error(f"'{name}' is taken")
         if len(self.tasks) >= 16:
             self.error("at most 16 tasks")
@@ -196,10 +213,15 @@ class _Reader:
 
     def argument(self, kind: str, arg: str, args: list[str]) -> None:
         if kind == "enclave":
-            if arg not in self.enclaves:
+            if arg not in self.enclaves and arg not in self.children:
                 self.error(f"there is no enclave '{arg}' (say 'enclave {arg} PAGES' before)")
+        elif kind == "child":
+            self.child(arg, args[0])
+        elif kind == "rights":
+            if arg not in RIGHTS:
+                self.error(f"rights are one of {', '.join(RIGHTS)}")
         elif kind == "page":
-            self.whole(arg, 0, self.enclaves[args[0]] - 1)
+            self.whole(arg, 0, self.size_of(args[0]) - 1)
         elif kind == "pages":
             first, dash, last = arg.partition("-")
             low = self.whole(first, 0, self.size_of(args[0]) - 1)
@@ -212,8 +234,21 @@ class _Reader:
         elif kind == "epc":
             self.whole(arg, 0, sum(self.values.get("epc", Scenario("").epc)) - 1)
 
-    def size_of(self, enclave: str) -> int:
-        return self.enclaves[enclave]
+    def size_of(self, process: str) -> int:
+        return self.enclaves[self.children.get(process, process)]
+
+    def every_call(self) -> list[CallSpec]:
+        return [*self.setup, *(c for t in self.tasks for c in t.calls)]
+
+    def child(self, name: str, parent: str) -> None:
+        """A fork: the child is of the same family as its parent, and is forked once."""
+        if name not in self.children:
+            self.error(f"there is no child '{name}' (say 'child {name} of {parent}' before)")
+        if self.children[name] != self.children.get(parent, parent) or name == parent:
+            self.error(f"'{name}' cannot be a child of '{parent}'")
+        if name in self.forked:
+            self.error(f"'{name}' is forked twice")
+        self.forked.add(name)
 
     def finish(self) -> Scenario:
         if "name" not in self.values:
@@ -221,6 +256,10 @@ class _Reader:
         if not self.tasks:
             self.error("no task")
         known = {t.name for t in self.tasks}
+        opened = [c.args[0] for c in self.every_call() if c.verb in ("open", "create")]
+        for name in opened:
+            if name in self.children:
+                self.error(f"'{name}' is a child: it has its parent's file")
         for task in self.tasks:
             if task.node >= len(self.values.get("epc", (0,))):
                 self.error(f"task {task.name}: there is no node {task.node}")
@@ -231,6 +270,7 @@ class _Reader:
             Scenario(self.values.pop("name")),
             **self.values,
             enclaves=tuple(self.enclaves.items()),
+            children=tuple(self.children.items()),
             fail=tuple(self.fail.items()),
             setup=tuple(self.setup),
             tasks=tuple(self.tasks),

@@ -20,10 +20,30 @@ from sgxmodel.scenario.model import ERRNO_NAMES
 
 ENCL_FLAGS = {"IOCTL": 1 << 1, "DEBUG": 1 << 2, "CREATED": 1 << 4, "INITIALIZED": 1 << 8}
 DESC = {"BEING_RECLAIMED": SGX_ENCL_PAGE_BEING_RECLAIMED}
-SHOWN = frozenset({"sgx_epc_page", "sgx_va_page", "sgx_encl_page", "sgx_encl", "process"})
+SHOWN = frozenset(
+    {
+        "sgx_epc_page",
+        "sgx_va_page",
+        "sgx_encl_page",
+        "sgx_encl",
+        "sgx_encl_mm",
+        "process",
+        "enclave_file",
+        "vm_area_struct",
+    }
+)
 """Structs whose plain fields are followed, beside counters and references."""
-HARDWARE = frozenset({"frame.valid", "frame.blocked", "frame.epoch", "mm_struct.pte"})
-HIDDEN = (".owner", ".writer", ".readers", ".held", ".vm_max_prot_bits")
+HARDWARE = frozenset(
+    {
+        "frame.valid",
+        "frame.blocked",
+        "frame.epoch",
+        "mm_struct.pte",
+        "mm_struct.mm_users",
+        "mm_struct.mm_mt",
+    }
+)
+HIDDEN = (".owner", ".writer", ".readers", ".waiting", ".held", ".vm_max_prot_bits")
 
 
 class Words:

@@ -17,9 +17,19 @@ from typing import Any
 
 from sgxmodel.hardware.names import Names
 from sgxmodel.invariants.base import End, FreeCount, Violation
-from sgxmodel.invariants.checks import COUNT, ENCLAVES, FLAGS, LINKS, REFERENCES, Checks, Outcomes
+from sgxmodel.invariants.checks import (
+    COUNT,
+    ENCLAVES,
+    FLAGS,
+    LINKS,
+    MAPPINGS,
+    REFERENCES,
+    Checks,
+    Outcomes,
+)
 from sgxmodel.invariants.enclaves import check_enclave, check_references
 from sgxmodel.invariants.end import check_end
+from sgxmodel.invariants.mappings import check_mappings
 from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
 from sgxmodel.invariants.view import View
 from sgxmodel.machine.layout import FREED
@@ -134,7 +144,7 @@ class EveryState(Checks):
         groups = self.watch[slot] if slot < self.at - 1 else 0
         if groups & (FLAGS | LINKS) and not held & self.list_guards:
             return True
-        if groups & ENCLAVES and not held & self.enclave_guards:
+        if groups & (ENCLAVES | MAPPINGS) and not held & self.enclave_guards:
             return True
         return bool(groups & REFERENCES)
 
@@ -208,4 +218,4 @@ def _enclaves(view: View) -> Iterable[Finding]:
             free.append(encl)
         elif owner is not FREED:
             return ()
-    return [f for encl in free for f in check_enclave(view, encl)]
+    return [*(f for encl in free for f in check_enclave(view, encl)), *check_mappings(view)]

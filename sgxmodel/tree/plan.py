@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import attrs
 
 from sgxmodel.errors import ScenarioError
@@ -74,6 +76,19 @@ def plan(scenario: Scenario) -> Plan:
     return Plan(
         scenario, config, tuple(_call(scenario, c) for c in specs), tuple(map(str, specs)), names
     )
+
+
+def runnable(scenarios: Iterable[Scenario]) -> tuple[Scenario, ...]:
+    """Those that the engine has room for, and all of whose calls it has."""
+
+    def fits(scenario: Scenario) -> bool:
+        try:
+            _fits(scenario)
+        except ScenarioError:
+            return False
+        return True
+
+    return tuple(filter(fits, scenarios))
 
 
 def _fits(scenario: Scenario) -> None:

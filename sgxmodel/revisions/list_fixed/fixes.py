@@ -12,6 +12,7 @@ from sgxmodel.driver.ghost import (
 )
 from sgxmodel.driver.seam import PAGE_AUGMENTED, PAGE_RETYPED
 from sgxmodel.driver.structs import (
+    EACCES,
     EBUSY,
     ENOMEM,
     ERESTARTSYS,
@@ -28,6 +29,7 @@ from sgxmodel.driver.structs import (
     ksgxd_control,
     out_of_scope,
     sgx_encl,
+    sgx_encl_mm,
     sgx_encl_page,
     sgx_epc_page,
     sgx_epc_page_node,
@@ -47,7 +49,8 @@ from sgxmodel.kernel.list import (
     list_move_tail,
 )
 from sgxmodel.kernel.lock import mutex_lock, mutex_unlock, spin_lock, spin_unlock
-from sgxmodel.kernel.memory import IS_ERR, xa_load
+from sgxmodel.kernel.memory import IS_ERR, kfree, xa_load
+from sgxmodel.kernel.mm import vm_area_struct
 from sgxmodel.kernel.ref import (
     atomic_long_dec,
     atomic_long_inc,
@@ -58,7 +61,7 @@ from sgxmodel.kernel.ref import (
 from sgxmodel.kernel.task import WARN_ON, cond_resched, signal_pending, wake_up
 from sgxmodel.machine.layout import static
 from sgxmodel.machine.notation import goto, kernel, label, part_of
-from sgxmodel.machine.op import pure, sometimes
+from sgxmodel.machine.op import READ_ONCE, WRITE_ONCE, pure, sometimes
 from sgxmodel.revisions.list_v2.flags import (
     RECORDED_AS,
     SGX_EPC_PAGE_ENCLAVE,
@@ -77,6 +80,8 @@ if TYPE_CHECKING:
         sgx_reclaimer_write,
         sgx_should_reclaim,
     )
+    from sgxmodel.driver.mm import sgx_encl_may_map
+    from sgxmodel.driver.mmu_notifier import mmu_notifier_put
     from sgxmodel.driver.seam import sgx_reclaim_pages
     from sgxmodel.revisions.list_v2.lru import (
         sgx_epc_move_reclaimable,
@@ -316,3 +321,50 @@ def sgx_encl_page_busy(desc: int) -> bool:
         sometimes("-EBUSY: the page is being reclaimed")
         return True
     return False
+
+
+@part_of("sgx_encl_mm_add")
+def sgx_mm_add_failed(encl: sgx_encl) -> None:
+    """N1: the reference that was taken for the entry is given back."""
+    encl_put(encl)
+
+
+@part_of("sgx_vma_open")
+def sgx_vma_open_failed(vma: vm_area_struct) -> None:
+    """N2: nobody would zap this child's PTEs or interrupt its CPUs, so it gets no PTEs."""
+    vma.vm_wipeonfork = 1
+
+
+@part_of("sgx_vma_mprotect")
+def sgx_vma_mprotect(vma: vm_area_struct, start: int, end: int, prot: str) -> int:
+    """N3: such a child has no enclave that could be asked."""
+    encl = vma.vm_private_data
+    if encl is None:
+        return -EACCES
+    return sgx_encl_may_map(encl, start, end, prot)
+
+
+@part_of("sgx_mmu_notifier_release")
+def sgx_mmu_notifier_put(encl_mm: sgx_encl_mm) -> None:
+    """N4: the enclave is given back here, where its release may sleep."""
+    encl = encl_mm.encl
+    mmu_notifier_put(encl_mm)
+    encl_put(encl)
+
+
+@kernel
+def sgx_mmu_notifier_free(encl_mm: sgx_encl_mm) -> None:
+    """N4: an SRCU callback must not sleep, so it does no more than free the entry."""
+    kfree(encl_mm)
+
+
+@part_of("sgx_encl_mm_add")
+def sgx_mm_list_changed(encl: sgx_encl) -> None:
+    """N5: read without a lock by sgx_zap_enclave_ptes()."""
+    WRITE_ONCE(encl.mm_list_version, encl.mm_list_version + 1)
+
+
+@part_of("sgx_zap_enclave_ptes")
+def sgx_mm_list_version(encl: sgx_encl) -> int:
+    """N5: the other side."""
+    return READ_ONCE(encl.mm_list_version)

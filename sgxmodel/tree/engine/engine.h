@@ -293,6 +293,7 @@ void probe_encl_unlock(const struct eng_lock *lock);
 void probe_passes(void);
 void probe_encl(void *private_data);
 void probe_quiet(void);
+void probe_observe(void);
 void probe_end(void);
 int probe_encl_ready(void *private_data, int page, int sgx2);
 int probe_exhausted(void);
