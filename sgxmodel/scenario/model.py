@@ -66,6 +66,7 @@ class Verb:
 
 
 IOCTL = ("0", "-EBADF", "-EBUSY", "-EINVAL")
+PARTIAL = tuple(f"{name} {PARTLY}" for name in ("-EINVAL", "-EAGAIN", "-EFAULT"))
 FAULT = ("0", "SIGBUS", "SIGSEGV", "OOM")
 
 VERBS = {
@@ -75,19 +76,23 @@ VERBS = {
         Verb("create", "ioctl_create", ("enclave", "size"),
              (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE"),
         Verb("add", "ioctl_add_page", ("enclave", "pages", "type"),
-             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "EADD, before init"),
-        Verb("init", "ioctl_init", ("enclave",), (*IOCTL, "-EIO", "-EPERM"), "EINIT"),
+             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS", f"0 {PARTLY}",
+              f"-EBUSY {PARTLY}", f"-ENOMEM {PARTLY}", f"-EIO {PARTLY}",
+              f"-ERESTARTSYS {PARTLY}"), "EADD, before init"),
+        Verb("init", "ioctl_init", ("enclave",), (*IOCTL, "-EIO", "-EPERM", "-EFAULT"),
+             "EINIT"),
         Verb("touch", "user_touch", ("enclave", "page"), FAULT, "write to a page"),
         Verb("run", "user_run", ("enclave", "page"), FAULT,
              "stay inside and write to a page several times"),
         Verb("accept", "user_accept", ("enclave", "page"), (*FAULT, "NOT_TRACKED"),
              "EACCEPT; of an absent page, EAUG first"),
         Verb("restrict", "ioctl_restrict", ("enclave", "pages", "permissions"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT"), "take permissions of pages away"),
+             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", *PARTIAL), "take permissions away"),
         Verb("modify", "ioctl_modify_type", ("enclave", "pages", "type"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT"), "change pages' type to TCS or TRIM"),
+             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", *PARTIAL), "make pages TCS or TRIM"),
         Verb("remove", "ioctl_remove_page", ("enclave", "pages"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", "-EPERM"),
+             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", "-EPERM", f"-EAGAIN {PARTLY}",
+              f"-EFAULT {PARTLY}", f"-EPERM {PARTLY}", f"-EBUSY {PARTLY}"),
              "remove trimmed, accepted pages"),
         Verb("create-debug", "ioctl_create_debug", ("enclave", "size"),
              (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE, for a debugger"),
