@@ -21,7 +21,7 @@ from sgxmodel.tree.runs import Found, Key, Runner
 from sgxmodel.tree.sequential import learn_orders, stands
 
 Progress = Callable[[int, int], None]
-RUNS_PER_SCHEDULE = 20
+RUNS_PER_SCHEDULE = 50
 """The engine is that much faster than the model, for which scenarios plan."""
 SEARCH_SHARE = 0.6
 CHUNK = 500
