@@ -192,6 +192,8 @@ static void end_main(struct task *t)
 	(void)t;
 	W.quiet++;
 	probe_quiet();
+	if (!W.stuck)
+		user_quiet();
 	W.quiet--;
 	if (W.stuck && !W.requested)
 		probe_passes();

@@ -318,6 +318,13 @@ int user_call(struct task *task, const struct eng_call *call)
 	return ret;
 }
 
+void user_quiet(void)
+{
+	for (int i = 0; i < keep->config.enclaves; i++)
+		if (procs[i].file && procs[i].file->private_data)
+			probe_encl_quiet(procs[i].file->private_data);
+}
+
 int eng_enclaves(void);
 int eng_enclaves(void)
 {
