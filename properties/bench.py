@@ -25,7 +25,14 @@ from sgxmodel.machine.layout import CHOICE, CURRENT, Layout, State, Struct
 from sgxmodel.machine.op import Fault
 from sgxmodel.scenario.processes import written
 
-FATAL = {"wild-pointer", "recursive-lock", "sleep-in-atomic", "double-free", "model-limit"}
+FATAL = {
+    "wild-pointer",
+    "recursive-lock",
+    "sleep-in-atomic",
+    "double-free",
+    "model-limit",
+    "17-lock-order",
+}
 """What the modelled kernel does not survive."""
 
 
