@@ -206,5 +206,29 @@ FAULTS = {
                 "write_with_late_backing": write_with_late_backing,
             },
         ),
+        KnownFault(
+            "contents-kept",
+            "the contents of a page that was loaded back stay in the backing file (08999b2489b4)",
+            ("8-evicted",),
+            ("fault-reclaim",),
+            {
+                "__sgx_encl_eldu": edited(
+                    encl.__sgx_encl_eldu,
+                    ("    sgx_encl_truncate_backing_page(encl, page_index)\n    if", "    if"),
+                ),
+            },
+        ),
+        KnownFault(
+            "va-page-behind",
+            "a VA page that has a free slot again stays behind a full one",
+            ("12-va-slots", "8-evicted"),
+            ("va-all-out",),
+            {
+                "sgx_encl_eldu": edited(
+                    encl.sgx_encl_eldu,
+                    ("    list_move(encl_page.va_page.list, encl.va_pages)\n", ""),
+                ),
+            },
+        ),
     )
 }  # fmt: skip

@@ -29,8 +29,10 @@ FAULTS = {
     "U17": [("main.c", "epc_page->flags &= ~SGX_EPC_PAGE_RECLAIMER_TRACKED;\n\n\t\tsgx_free_epc_page(epc_page);",  # noqa: E501
              "epc_page->flags &= ~SGX_EPC_PAGE_RECLAIMER_TRACKED;\n" + HAND_MADE_FREE)],
     "U25": [("encl.c", "if (WARN_ONCE(ret, EREMOVE_ERROR_MESSAGE, ret, ret))\n\t\treturn;", "")],
+    "08999b2489b4": [("encl.c", "\tsgx_encl_truncate_backing_page(encl, page_index);\n", "")],
 }  # fmt: skip
 WHERE = {
+    "08999b2489b4": ("fault-reclaim", ("8-evicted", "__sgx_encl_eldu")),
     "U1": ("fault-reclaim", ("8-evicted", "__sgx_encl_eldu")),
     "U6": ("numa", ("11-free-count", "sgx_free_epc_page")),
     "U16": ("eaug-va", ("15-errno", "sgx_encl_eaug_page")),

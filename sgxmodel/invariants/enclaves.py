@@ -42,6 +42,8 @@ def check_enclave(view: View, encl: sgx_encl) -> Iterator[Finding]:
             resident += 1
             if S[entry.desc] & SGX_ENCL_PAGE_BEING_RECLAIMED:
                 yield from _marked(view, encl, index, entry)
+            else:
+                yield from _resident(view, encl, index, entry, f"page {index}")
         else:
             yield from _evicted(view, encl, index, entry, f"page {index}", slots)
     yield from _secs(view, encl, resident, slots)
@@ -67,6 +69,18 @@ def _marked(view: View, encl: sgx_encl, index: int, entry: Any) -> Iterator[Find
             f"page {index} is marked BEING_RECLAIMED, but its {what} is not pinned",
             f"{S[page.isolator]} is about to write it into a page that the backing file\n"
             "does not have (any more)",
+        )
+
+
+def _resident(view: View, encl: sgx_encl, index: int, entry: Any, name: str) -> Iterator[Finding]:
+    """What was loaded back is given back to the kernel (08999b2489b4)."""
+    contents, _ = _backing(view, encl, index)
+    if contents is not None and view.S[contents.data] is not None:
+        yield (
+            Evicted,
+            entry,
+            f"{name} is resident, and its old contents are in the backing file",
+            "memory that nobody gives back",
         )
 
 
@@ -125,6 +139,7 @@ def _secs(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> I
             yield (ChildCount, encl, f"the SECS is out with {count} children resident", "")
         yield from _evicted(view, encl, S[encl.size], encl.secs, "the SECS", slots)
         return
+    yield from _resident(view, encl, S[encl.size], encl.secs, "the SECS")
     secs = page.frame
     if S[secs.children] != resident and not S[page.leaked]:
         yield (

@@ -240,6 +240,19 @@ int eng_backing_refs(struct file *file, unsigned long index)
 	return 0;
 }
 
+/* Whether a page of a backing file is there and holds more than zeroes. */
+int eng_backing_holds(struct file *file, unsigned long index);
+int eng_backing_holds(struct file *file, unsigned long index)
+{
+	for (int i = 0; i < CACHED; i++) {
+		const struct page *page = backings[file->shmem].page[i];
+
+		if (page && page->index == index)
+			return eng_memchr_inv(page->data, 0, 4096) != NULL;
+	}
+	return 0;
+}
+
 void eng_get_page(struct page *page)
 {
 	HERE();

@@ -472,6 +472,16 @@ HARNESS static void check_ptes(struct sgx_encl *encl, struct mm_struct *mm, int 
 }
 
 int eng_backing_refs(struct file *file, unsigned long index);
+int eng_backing_holds(struct file *file, unsigned long index);
+
+/* What ELDU has loaded back is of no use any more: memory that nobody gives back. */
+HARNESS static void check_stale(struct sgx_encl *encl, unsigned long index, const char *what)
+{
+	if (eng_backing_holds(encl->backing, index))
+		violate("8-evicted", "__sgx_encl_eldu",
+			"%s %lu is resident, and its old contents are in the backing file",
+			what, index);
+}
 
 /* encl->lock is about to be released: the mark and the pinned backing come and go together. */
 HARNESS void probe_encl_unlock(const struct eng_lock *lock)
@@ -490,7 +500,11 @@ HARNESS void probe_encl_unlock(const struct eng_lock *lock)
 			violate("7-being-reclaimed", "", "page %lu is %smarked as being reclaimed, "
 				"and its backing is %sheld", index, marked ? "" : "not ",
 				marked ? "not " : "");
+		if (entry->epc_page && !marked)
+			check_stale(encl, index, "page");
 	}
+	if (encl->secs.epc_page && encl->base)
+		check_stale(encl, PFN_DOWN(encl->size), "the SECS, page");
 }
 
 /* At the end of a call, if nobody is inside of encl->lock or of an ioctl. */
