@@ -58,7 +58,8 @@ LEAVES = frozenset(
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, Primitive)
 )
-RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "NOT_TRACKED", "0"})
+RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "-ESRCH", "NOT_TRACKED", "0"})
+"""-ESRCH: the process is not there, not yet or not any more; that is no failure of the call."""
 BLAMED = dict.fromkeys(("user_touch", "user_run", "user_accept"), "sgx_vma_fault")
 """The kernel's side of a user's access."""
 Outcomes = dict[tuple[int, int], set[str]]
