@@ -53,6 +53,17 @@ def test_both_places_of_the_use_after_free(tree: Path) -> None:
     assert len(lines) >= 2
 
 
+def test_a_page_is_touched_while_it_is_removed(tree: Path) -> None:
+    found = kinds(tree, "remove-touch", 4000)
+    assert found == {("13-mappings", "sgx_vma_fault"), ("16-benign-race", "sgx_vma_fault")}
+
+
+def test_flags_of_epc_pages_race(tree: Path) -> None:
+    found = kinds(tree, "poison-reclaim", 3000)
+    assert ("18-data-race", "sgx_reclaim_pages") in found
+    assert ("18-plain-read", "arch_memory_failure") in found
+
+
 def test_no_memory_while_a_reclaimer_holds_the_only_pages(tree: Path) -> None:
     assert ("16-benign-race", "sgx_alloc_epc_page") in kinds(tree, "exhausted", 2000)
 

@@ -30,8 +30,15 @@ FAULTS = {
              "epc_page->flags &= ~SGX_EPC_PAGE_RECLAIMER_TRACKED;\n" + HAND_MADE_FREE)],
     "U25": [("encl.c", "if (WARN_ONCE(ret, EREMOVE_ERROR_MESSAGE, ret, ret))\n\t\treturn;", "")],
     "08999b2489b4": [("encl.c", "\tsgx_encl_truncate_backing_page(encl, page_index);\n", "")],
+    "unmarked": [("ioctl.c", "\t\t\tsgx_mark_page_reclaimable(entry->epc_page);\n\t\t}", "\t\t}")],
+    "uncounted": [("ioctl.c", "\t\tsgx_encl_shrink(encl, NULL);\n", "")],
+    "secs-busy": [("encl.c", "_load_secs(encl);\n\tif (IS_ERR(epc_page)) {\n\t\tif (PTR_ERR(epc_page) == -EBUSY)",  # noqa: E501
+                   "_load_secs(encl);\n\tif (IS_ERR(epc_page)) {\n\t\tif (0)")],
 }  # fmt: skip
 WHERE = {
+    "unmarked": ("retype-reclaim", ("1-one-list", "sgx_mark_page_reclaimable")),
+    "uncounted": ("remove-reclaim", ("12-va-slots", "sgx_encl_shrink")),
+    "secs-busy": ("eaug-secs", ("15-errno", "sgx_encl_eaug_page")),
     "08999b2489b4": ("fault-reclaim", ("8-evicted", "__sgx_encl_eldu")),
     "U1": ("fault-reclaim", ("8-evicted", "__sgx_encl_eldu")),
     "U6": ("numa", ("11-free-count", "sgx_free_epc_page")),

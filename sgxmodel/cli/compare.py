@@ -10,13 +10,17 @@ import click
 from sgxmodel.cli.base import INTERRUPTED, Seconds, guarded
 from sgxmodel.cli.check import named_scenarios
 from sgxmodel.cli.progress import progress
+from sgxmodel.errors import UserError
 from sgxmodel.report import comparison
-from sgxmodel.revisions import revision
+from sgxmodel.revisions import REVISIONS, Revision, revision
 from sgxmodel.revisions.replace import Replacement, replaced
 from sgxmodel.scenario import catalogue
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.sequences import sequences
 from sgxmodel.search.compare import Bound, Different, Equivalent, compare
+from sgxmodel.tree.target import is_tree
+from sgxmodel.twoway import compare as twoway
+from sgxmodel.twoway import text as agreement
 
 MEMORY_MB = 4_000
 STATUS = {Equivalent: 0, Different: 1}
@@ -61,6 +65,15 @@ INCONCLUSIVE = 3
     metavar="SECONDS",
     help="Wall-clock time of the whole command.  [default: none]",
 )
+@click.option(
+    "--programs",
+    type=click.IntRange(1, 10**9),
+    default=300,
+    metavar="N",
+    show_default=True,
+    help="Random programs, where one target is a kernel tree.",
+)
+@click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="The first one.")
 @guarded
 def compare_command(
     a: str,
@@ -70,8 +83,13 @@ def compare_command(
     calls: int | None,
     states: int,
     budget: float | None,
+    programs: int,
+    seed: int,
 ) -> int:
     """Say whether users can tell the targets A and B apart, within a bound.
+
+    Where B is a kernel tree the same random programs run on both, one call after
+    the other, and the whole state is compared after each.
 
     Every interleaving of the scenarios is covered.  Compared are results, the
     kernel's complaints, the order of page lists, and which pages are free,
@@ -80,6 +98,12 @@ def compare_command(
     """
     deadline = None if budget is None else time.monotonic() + budget
     one = revision(a)
+    if b not in REVISIONS and is_tree(b):
+        fixed = {"--replace": replacements, "-s": names, "--calls": calls is not None}
+        for option, given in fixed.items():
+            if given:
+                raise UserError(f"{option} is for two revisions of the model")
+        return _with_tree(one, twoway.Plan(b, programs, seed, deadline))
     two = replaced(revision(b), tuple(Replacement.parse(text) for text in replacements))
     length = calls if calls is not None else (0 if names else 3)
     named = named_scenarios(names) if names else _small()
@@ -96,6 +120,15 @@ def compare_command(
     if getattr(answer, "interrupted", False):
         return INTERRUPTED
     return STATUS.get(type(answer), INCONCLUSIVE)
+
+
+def _with_tree(one: Revision, plan: twoway.Plan) -> int:
+    with progress(plan.programs) as (advance, _):
+        seen = twoway.compare(one, plan, advance)
+    click.echo(agreement.text(seen, one.name, plan.target), nl=False)
+    if seen.ended == "interrupted":
+        return INTERRUPTED
+    return 1 if seen.different else INCONCLUSIVE if seen.ended else 0
 
 
 def _small() -> tuple[Scenario, ...]:

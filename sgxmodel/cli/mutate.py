@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -33,6 +34,15 @@ from sgxmodel.report import text
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.search.verdict import Verdict as Answer
+from sgxmodel.tree.mutants import catalogue as trees
+from sgxmodel.tree.mutants.campaign import TreeCampaign
+from sgxmodel.tree.mutants.campaign import setting as tree_setting
+from sgxmodel.tree.mutants.catalogue import TreeMutant
+from sgxmodel.tree.mutants.operators import OPERATORS as C_OPERATORS
+from sgxmodel.tree.source import Source, opened
+from sgxmodel.tree.target import is_tree
+
+Mutants = dict[str, Mutant | TreeMutant]
 
 
 @click.command()
@@ -64,10 +74,8 @@ from sgxmodel.search.verdict import Verdict as Answer
 @click.option(
     "--schedules",
     type=click.IntRange(1, 10**6),
-    default=24,
     metavar="N",
-    show_default=True,
-    help="Of each scenario, before a mutant is a survivor.",
+    help="Of each scenario, before a mutant is a survivor.  [default: 24; on a tree 600]",
 )
 @click.option(
     "--seed", type=int, default=0, metavar="N", show_default=True, help="Same seed, same fates."
@@ -139,7 +147,7 @@ class _Command:
     files: tuple[str, ...]
     operators: tuple[str, ...]
     patch: str | None
-    schedules: int
+    schedules: int | None
     seed: int
     without: tuple[str, ...]
     thorough: bool
@@ -153,43 +161,62 @@ class _Command:
     elements: str | None
 
     def run(self) -> int:
+        if is_tree(self.target):
+            with opened(self.target) as source:
+                return self.go(source)
+        return self.go(None)
+
+    def go(self, source: Source | None) -> int:
+        """One command, on a model or on a tree."""
         script = schema.component(self.elements) if self.html_file else ""
-        mutants = self.scope()
+        mutants = self.scope(source)
         if self.listing:
             for mutant in mutants.values():
                 click.echo(f"{mutant.id}  {mutant.path}:{mutant.line}: {mutant.what}")
             return 0
         if self.applied:
             mutant = one(mutants, self.applied)
+            if isinstance(mutant, TreeMutant):
+                click.echo(mutant.patch(), nl=False)  # a tree is an input: 'git am' takes it
+                return 0
             first, last = apply(mutant)
             click.echo(f"{mutant.path}: lines {first} to {last} rewritten: {mutant.what}")
             return 0
-        campaign = self.campaign(mutants)
+        campaign = self.campaign(mutants, source)
         if self.show:
             return self.shown(campaign, one(mutants, self.show))
         if self.retest:
             one(mutants, self.retest)
-            campaign.mutants = {self.retest: mutants[self.retest]}
+            campaign.mutants = {n: m for n, m in campaign.mutants.items() if n == self.retest}  # type: ignore[assignment]
             campaign.fresh = True
         interrupted = False if self.survivors else self.decide(campaign)
         return self.report(campaign, script, interrupted)
 
-    def scope(self) -> dict[str, Mutant]:
+    def scope(self, source: Source | None) -> Mutants:
         """The mutants in scope, by id."""
-        target = revision(self.target)
-        functions = functions_in(target, self.functions, self.files)
-        mutants = catalogue(functions, operators_named(self.operators))
+        mutants: Mutants
+        if source is not None:
+            mutants = trees.catalogue(
+                source, self.files or trees.FILES, self.functions, self.operators or C_OPERATORS
+            )  # type: ignore[assignment]
+            home = source.root
+        else:
+            functions = functions_in(revision(self.target), self.functions, self.files)
+            mutants = catalogue(functions, operators_named(self.operators))  # type: ignore[assignment]
+            home = Path(str(resources.files("sgxmodel")))
         if self.patch:
-            lines = changed(self.patch, Path(str(resources.files("sgxmodel"))))
+            lines = changed(self.patch, home)
             mutants = {m.id: m for m in mutants.values() if in_lines(lines, m.path, m.line)}
         return mutants
 
-    def campaign(self, mutants: dict[str, Mutant]) -> Campaign:
+    def campaign(self, mutants: Any, source: Source | None) -> Campaign | TreeCampaign:
         for name in self.without:
             if name not in names_of_killers():
                 known = ", ".join(names_of_killers())
                 raise UnknownNameError(f"there is no invariant '{name}'; there are {known}")
-        limits = Limits(self.schedules, self.seed, self.without, self.thorough)
+        if source is not None:
+            return self.tree_campaign(mutants, source)
+        limits = Limits(self.schedules or 24, self.seed, self.without, self.thorough)
         scenarios = tuple(SCENARIOS.values())
         store = Store(self.results, self.target, setting(scenarios, limits))
         return Campaign(
@@ -197,14 +224,27 @@ class _Command:
             lambda: Processes(self.jobs), self.jobs, self.fresh,
         )  # fmt: skip
 
-    def decide(self, campaign: Campaign) -> bool:
+    def tree_campaign(self, mutants: dict[str, TreeMutant], source: Source) -> TreeCampaign:
+        if self.pairs or self.thorough:
+            raise UserError("--pairs and --matrix are for the model's revisions")
+        scenarios = tuple(SCENARIOS.values())
+        runs = self.schedules or 600
+        under = tree_setting(scenarios, runs, self.seed, self.without)
+        name = re.sub(r"[^\w.-]+", "-", self.target).strip("-.")
+        store = Store(self.results, name, under)
+        return TreeCampaign(
+            source, mutants, scenarios, runs, self.seed, self.without, store,
+            lambda: Processes(self.jobs), self.jobs, self.fresh,
+        )  # fmt: skip
+
+    def decide(self, campaign: Campaign | TreeCampaign) -> bool:
         """Run what is to be run.  Whether it was interrupted; what is done is kept."""
         over = within(self.budget)
         with progress(len(campaign.todo()), "mutants") as (advance, _):
             try:
                 for _verdict in campaign.go(over):
                     advance()
-                if self.pairs and not over():
+                if self.pairs and isinstance(campaign, Campaign) and not over():
                     for pair in campaign.pairs(self.pairs, over):
                         by = ", ".join(pair.killed_by)
                         click.echo(f"{pair.id}: {pair.fate}{': ' + by if by else ''}", err=True)
@@ -212,20 +252,22 @@ class _Command:
                 return True
         return False
 
-    def shown(self, campaign: Campaign, mutant: Mutant) -> int:
+    def shown(self, campaign: Campaign | TreeCampaign, mutant: Mutant | TreeMutant) -> int:
         verdict = campaign.known().get(mutant.id)
         why = reasons(self.target).get(mutant.id, "")
         click.echo("\n".join(report.details(mutant, verdict, why)))
-        if verdict is not None and verdict.fate is Fate.KILLED:
+        if isinstance(campaign, TreeCampaign) or isinstance(mutant, TreeMutant):
+            click.echo(f"\nsgxmodel mutate {self.target} --apply ID gives the patch")
+        elif verdict is not None and verdict.fate is Fate.KILLED:
             trace = shortest(campaign.job(mutant), verdict)
             if trace is not None:
                 click.echo("\n" + text.violation(trace, ""))
         return 0
 
-    def report(self, campaign: Campaign, script: str, interrupted: bool) -> int:
+    def report(self, campaign: Campaign | TreeCampaign, script: str, interrupted: bool) -> int:
         known = campaign.known()
         why = reasons(self.target)
-        mutants = list(campaign.mutants.values())
+        mutants: list[schema.Shown] = list(campaign.mutants.values())
         document = schema.document(self.target, mutants, known, why)
         if self.html_file:
             write(self.html_file, schema.page(document, script))
@@ -247,7 +289,7 @@ class _Command:
         return INTERRUPTED if interrupted else status(known, len(mutants), why)
 
 
-def one(mutants: Mapping[str, Mutant], name: str) -> Mutant:
+def one(mutants: Mutants, name: str) -> Mutant | TreeMutant:
     """A mutant by its id.  Raises :class:`UnknownNameError`."""
     if name not in mutants:
         raise UnknownNameError(f"there is no mutant '{name}' in scope; --list names them")

@@ -34,6 +34,9 @@ def enclave_access(S: State, mm: mm_struct, index: int) -> str:
         aex(S, S[CURRENT])
         return PAGE_FAULT
     fresh = cached(S, S[CURRENT], index) is None
+    if fresh:
+        # The page walk sets Accessed (SDM vol. 3A, 4.8); the EPCM is looked at after it.
+        S[mm.young + index] = 1
     if fresh and (S[p.pending] or S[p.modified] or S[p.page_type] != PT_REG):
         aex(S, S[CURRENT])
         return BAD

@@ -92,6 +92,17 @@ def _dereference(error: AttributeError) -> str:
     return f"BUG: dereference of {show(error.obj)}, field {error.name}"
 
 
+def _garbage(error: Exception) -> str:
+    """What C would have done with garbage; an error deeper than model code is our own."""
+    block = error.__traceback__.tb_next if error.__traceback__ else None
+    if block is None or block.tb_next is not None:
+        raise error
+    kind = (
+        "array index out of bounds" if isinstance(error, IndexError) else "a value of another type"
+    )
+    return f"BUG: {kind} used in {block.tb_frame.f_code.co_name.rpartition('__')[0]}"
+
+
 NO_SLOTS: tuple[int, ...] = ()
 
 
@@ -212,6 +223,11 @@ class System:
                 # A dot on NULL, or on an object of another type.
                 self.frames[t] = (block, live, caller)
                 self._fault(t, Fault("wild-pointer", _dereference(error), fatal=True))
+                return
+            except (IndexError, TypeError) as error:
+                # Past the end of an array on the stack, or an error code used as a struct.
+                self.frames[t] = (block, live, caller)
+                self._fault(t, Fault("wild-pointer", _garbage(error), fatal=True))
                 return
             what = request[0]
             if what is CALL:

@@ -14,7 +14,7 @@ import attrs
 from sgxmodel.errors import UserError
 from sgxmodel.machine.notation import KernelFunction
 from sgxmodel.mutate.catalogue import Changes, Mutant
-from sgxmodel.mutate.cover import Reach, order, reach
+from sgxmodel.mutate.cover import Reach, order, reach, small
 from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.judge import Job, Limits
 from sgxmodel.mutate.runner import run
@@ -118,6 +118,7 @@ class Campaign:
             for scenario in order(self.reaches(), mutant.fn, mutant.line, callers):
                 if scenario not in names:
                     names.append(scenario)
+        exact = small(self.reaches(), mutants[0].fn.filename, mutants[0].around())
         by_name = {s.name: s for s in self.scenarios}
         return Job(
             name,
@@ -125,6 +126,7 @@ class Campaign:
             tuple((m.function, m.tree()) for m in mutants),
             tuple((by_name[n], self._promises(by_name[n])) for n in names),
             self.limits,
+            exact if len(mutants) == 1 else (),
         )
 
     def pairs(self, count: int, over: Callable[[], bool] = lambda: False) -> Iterator[Verdict]:

@@ -7,7 +7,7 @@ import ast
 import difflib
 import hashlib
 from collections.abc import Container, Iterator, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from types import FunctionType
 from typing import Any
 
@@ -20,6 +20,7 @@ from sgxmodel.kernel import lock, ref
 from sgxmodel.machine.notation import KernelFunction, compile_tree
 from sgxmodel.machine.op import Primitive
 from sgxmodel.mutate.operators import OPERATORS, Edit
+from sgxmodel.mutate.operators.base import suites
 from sgxmodel.revisions import Revision
 from sgxmodel.revisions.list_v2 import flags as v2_flags
 
@@ -56,14 +57,41 @@ class Mutant:
     edit: Edit
     fn: KernelFunction
 
+    language = "python"
+
     @property
     def path(self) -> str:
         """The file, from the package's own folder on."""
         return short_path(self.fn.filename)
 
+    def text(self) -> str:
+        """The whole file."""
+        return Path(self.fn.filename).read_text(encoding="utf-8")
+
+    def span(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(line, column) of the first character that changes, and after the last; from 1."""
+        at: Any = self.edit.at
+        first = (self.line, getattr(at, "col_offset", 0) + 1)
+        if isinstance(at, ast.If | ast.While):
+            at = at.test
+        elif isinstance(at, ast.For):
+            at = at.iter
+        last = getattr(at, "end_lineno", None) or self.line
+        return first, (last, (getattr(at, "end_col_offset", None) or first[1]) + 1)
+
     def tree(self) -> ast.FunctionDef:
         """The changed function."""
         return self.edit.apply(self.fn.tree)
+
+    def around(self) -> frozenset[int]:
+        """Lines of the statements that run if the changed one does: those of its suite."""
+        home: list[ast.stmt] = []
+        for suite in suites(self.fn.tree):
+            for stmt in suite:
+                inner = any(self.edit.at is node for node in ast.walk(stmt))
+                home = suite if inner else home
+        spans = (own_lines(stmt) for stmt in home)
+        return frozenset(line for span in spans for line in span)
 
     def diff(self) -> str:
         """The change as a unified diff of the function's normalised text."""
@@ -76,6 +104,16 @@ class Mutant:
     def source_hash(self) -> str:
         """Of the function before and after."""
         return digest(self.id, ast.dump(self.fn.tree))
+
+
+def own_lines(stmt: ast.stmt) -> range:
+    """The lines of a statement without those of the statements in it."""
+    last = stmt.end_lineno or stmt.lineno
+    if isinstance(stmt, ast.If | ast.While):
+        last = stmt.test.end_lineno or stmt.lineno
+    elif isinstance(stmt, ast.For):
+        last = stmt.iter.end_lineno or stmt.lineno
+    return range(stmt.lineno, last + 1)
 
 
 def short_path(filename: str) -> str:

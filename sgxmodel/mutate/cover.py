@@ -7,6 +7,8 @@ promises are kept so often that one that is never kept means something.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import attrs
 
 from sgxmodel.invariants.checks import Checks
@@ -94,6 +96,15 @@ def order(
         r.scenario
         for r in sorted(inside, key=lambda r: ((fn.filename, line) not in r.lines, r.cost))
     ]
+
+
+def small(reaches: list[Reach], filename: str, lines: Collection[int]) -> tuple[str, ...]:
+    """The ``x-`` scenarios that come to one of some lines."""
+    return tuple(
+        r.scenario
+        for r in reaches
+        if r.scenario.startswith("x-") and any((filename, line) in r.lines for line in lines)
+    )
 
 
 def _in(reach: Reach, fn: KernelFunction) -> bool:

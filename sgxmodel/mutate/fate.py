@@ -16,6 +16,8 @@ class Fate(enum.Enum):
     EQUIVALENT = "Ignored"
     STILLBORN = "CompileError"
     CRASH = "RuntimeError"
+    UNDECIDABLE = "NoCoverage"
+    """What it changes (barriers, READ_ONCE) cannot be seen in sequentially consistent runs."""
 
     def __str__(self) -> str:
         return self.name.lower()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 import traceback
+from collections.abc import Iterable
 from random import Random
 
 import attrs
@@ -17,20 +18,25 @@ from sgxmodel.errors import LinkError, NotationError, ScenarioError
 from sgxmodel.invariants.base import FAULTS, INVARIANTS
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.op import Fault
+from sgxmodel.mutate.apart import closed_apart, difference
 from sgxmodel.mutate.catalogue import Changes, with_changes
 from sgxmodel.mutate.cover import setup_as_task
 from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
 from sgxmodel.revisions import Revision, revision
-from sgxmodel.scenario.build import World, build
-from sgxmodel.scenario.model import Scenario, result_name
+from sgxmodel.scenario.build import build
+from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import Search
 from sgxmodel.search.exhaustive import explore_scenario
 from sgxmodel.search.run import STEP_LIMIT, Outcome, Runner
 from sgxmodel.search.schedule import Replay, Schedule
 from sgxmodel.search.sequential import sequential_outcomes
 
-FIRST = 6
-"""Schedules of every scenario before any closed space or the full number of any."""
+FIRST = 4
+"""Schedules of each scenario before any closed space or the full number of any."""
+MANY_CALLS = 7
+"""A scenario with so many calls has too many orders for the first look."""
+COMPARED = 2
+"""So many small scenarios are covered and compared: first those that come to the line."""
 CLOSED_STATES = 150_000
 """Up to here an ``x-`` scenario is covered: several times what the clean target has."""
 
@@ -62,6 +68,8 @@ class Job:
     changes: Changes
     scenarios: tuple[tuple[Scenario, tuple[str, ...]], ...]
     limits: Limits
+    small: tuple[str, ...] = ()
+    """The ``x-`` scenarios that come to where the change is: without any nothing is equivalent."""
 
 
 class Killed(Exception):
@@ -98,19 +106,19 @@ def _judged(job: Job) -> Verdict:
 def _search(job: Job, mutant: Revision) -> Verdict:
     judge_ = _Judge(job, mutant)
     try:
-        judge_.sample(min(FIRST, job.limits.schedules))
+        first = min(FIRST, job.limits.schedules)
+        judge_.sample(first, [s for s in job.scenarios if _calls(s[0]) < MANY_CALLS])
         judge_.close()
-        judge_.sample(job.limits.schedules)
+        same = judge_.same()
+        if same is None:
+            judge_.sample(job.limits.schedules, job.scenarios)
     except Killed as killed:
         return Verdict(job.id, Fate.KILLED, schedules=judge_.runs, **killed.evidence)  # type: ignore[arg-type]
-    return Verdict(
-        job.id,
-        Fate.SURVIVED,
-        schedules=judge_.runs,
-        states=judge_.states,
-        closed=tuple(judge_.closed),
-        why="" if job.scenarios else "no scenario comes to this function",
-    )
+    return same or judge_.survived()
+
+
+def _calls(scenario: Scenario) -> int:
+    return sum(len(task.calls) for task in scenario.tasks)
 
 
 class _Judge:
@@ -124,10 +132,11 @@ class _Judge:
         self.searches: dict[str, Search] = {}
         self.first: Killed | None = None
         self.seen: list[str] = []
+        self.why = ""
 
-    def sample(self, schedules: int) -> None:
+    def sample(self, schedules: int, scenarios: Iterable[tuple[Scenario, tuple[str, ...]]]) -> None:
         """Run up to this number of schedules of each scenario."""
-        for scenario, promises in self.job.scenarios:
+        for scenario, promises in scenarios:
             self._scenario(scenario, promises, schedules, schedules == self.limits.schedules)
         if self.first:
             # Only a thorough look comes here: all that these runs show is known.
@@ -228,10 +237,9 @@ class _Judge:
         self.seen += [i for i in killed_by if i not in self.seen]
 
     def close(self) -> None:
-        """Cover every interleaving of the scenarios that are small enough for that."""
-        for scenario, _ in self.job.scenarios:
-            if not scenario.name.startswith("x-"):
-                continue
+        """Cover every interleaving of the likeliest scenarios that are small enough for that."""
+        small = [s for s, _ in self.job.scenarios if s.name.startswith("x-")]
+        for scenario in small[:COMPARED]:
             result = explore_scenario(
                 self.mutant, scenario, reduction=False, states=self.limits.states
             )
@@ -249,6 +257,50 @@ class _Judge:
                     switches=finding.schedule.switches,
                     choices=finding.schedule.choices,
                 )
+
+    def same(self) -> Verdict | None:
+        """EQUIVALENT, if nothing that can be seen tells it from the clean target.
+
+        ``difference`` looks at all scenarios without preemption, ``compare`` at all
+        interleavings of small ones that come to the changed line and closed.
+        """
+        job = self.job
+        small = [s for s, _ in job.scenarios if s.name in job.small][:COMPARED]
+        if not job.changes or self.limits.without or not small:
+            return None
+        if not {s.name for s in small} <= set(self.closed):
+            return None
+        base = revision(job.target)
+        states, self.why = closed_apart(base, self.mutant, small, self.limits.states)
+        self.states += states
+        self.why = self.why or difference(base, self.mutant, (s for s, _ in job.scenarios))
+        if self.why:
+            return None
+        why = "no difference in any interleaving of " + ", ".join(s.name for s in small)
+        return self.alive(Fate.EQUIVALENT, why)
+
+    def survived(self) -> Verdict:
+        """Nobody noticed, with what is known of whether anybody could."""
+        job = self.job
+        if not job.scenarios:
+            return self.alive(Fate.SURVIVED, "no scenario comes to this function")
+        if job.changes and not self.limits.without and not self.why:
+            base = revision(job.target)
+            self.why = difference(base, self.mutant, (s for s, _ in job.scenarios))
+            if not self.why and not job.small:
+                self.why = "no small scenario comes to this line"
+        return self.alive(Fate.SURVIVED, self.why)
+
+    def alive(self, fate: Fate, why: str) -> Verdict:
+        """A verdict of one that was not killed."""
+        return Verdict(
+            self.job.id,
+            fate,
+            schedules=self.runs,
+            states=self.states,
+            closed=tuple(self.closed),
+            why=why,
+        )
 
 
 class Fair:
@@ -287,6 +339,3 @@ def endless(runner: Runner, schedule: Schedule) -> bool:
 def names_of_killers() -> tuple[str, ...]:
     """All that can kill a mutant: the invariants, and promises."""
     return (*INVARIANTS, PROMISE)
-
-
-__all__ = ["Job", "Limits", "World", "endless", "judge", "names_of_killers", "result_name"]

@@ -3,16 +3,14 @@
 
 from __future__ import annotations
 
-import ast
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from sgxmodel import __version__
 from sgxmodel.errors import UserError
 from sgxmodel.invariants.base import INVARIANTS
-from sgxmodel.mutate.catalogue import Mutant
 from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
 
 COMPONENT = "mutation-test-elements.js"
@@ -24,9 +22,31 @@ HOW = (
 )
 
 
+class Shown(Protocol):
+    """What a report asks of a mutant, of the model or of a tree."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def function(self) -> str: ...
+    @property
+    def operator(self) -> str: ...
+    @property
+    def what(self) -> str: ...
+    @property
+    def line(self) -> int: ...
+    @property
+    def path(self) -> str: ...
+    @property
+    def language(self) -> str: ...
+    def text(self) -> str: ...
+    def span(self) -> tuple[tuple[int, int], tuple[int, int]]: ...
+    def diff(self) -> str: ...
+
+
 def document(
     target: str,
-    mutants: Iterable[Mutant],
+    mutants: Iterable[Shown],
     verdicts: Mapping[str, Verdict],
     reasons: Mapping[str, str],
 ) -> dict[str, Any]:
@@ -34,8 +54,11 @@ def document(
     files: dict[str, dict[str, Any]] = {}
     for mutant in mutants:
         if mutant.path not in files:
-            source = Path(mutant.fn.filename).read_text(encoding="utf-8")
-            files[mutant.path] = {"language": "python", "source": source, "mutants": []}
+            files[mutant.path] = {
+                "language": mutant.language,
+                "source": mutant.text(),
+                "mutants": [],
+            }
         files[mutant.path]["mutants"].append(
             entry(mutant, verdicts.get(mutant.id), reasons.get(mutant.id, ""))
         )
@@ -56,15 +79,9 @@ def tests() -> list[dict[str, str]]:
     ]
 
 
-def entry(mutant: Mutant, verdict: Verdict | None, reason: str) -> dict[str, Any]:
+def entry(mutant: Shown, verdict: Verdict | None, reason: str) -> dict[str, Any]:
     """One mutant."""
-    at: Any = mutant.edit.at
-    last = getattr(at, "end_lineno", None) or mutant.line
-    if isinstance(at, ast.If | ast.For | ast.While):
-        at, last = at, mutant.line
-        column = 200
-    else:
-        column = (getattr(at, "end_col_offset", None) or 0) + 1
+    (line, column), (last, end) = mutant.span()
     out: dict[str, Any] = {
         "id": mutant.id,
         "mutatorName": mutant.operator,
@@ -72,8 +89,8 @@ def entry(mutant: Mutant, verdict: Verdict | None, reason: str) -> dict[str, Any
         "replacement": mutant.what,
         "status": Fate.SURVIVED.value if verdict is None else verdict.fate.value,
         "location": {
-            "start": {"line": mutant.line, "column": getattr(at, "col_offset", 0) + 1},
-            "end": {"line": last, "column": max(column, 2)},
+            "start": {"line": line, "column": column},
+            "end": {"line": last, "column": end},
         },
     }
     if verdict is None:

@@ -13,17 +13,25 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import attrs
 
 from sgxmodel.errors import UserError
-from sgxmodel.mutate.catalogue import Mutant, digest
+from sgxmodel.mutate.catalogue import digest
 from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.judge import Limits
 from sgxmodel.scenario.model import Scenario
 
-ENGINE = ("invariants", "hardware", "kernel", "machine", "search", "mutate/judge.py")
+ENGINE = (
+    "invariants",
+    "hardware",
+    "kernel",
+    "machine",
+    "search",
+    "mutate/judge.py",
+    "mutate/apart.py",
+)
 
 
 @cache
@@ -40,6 +48,14 @@ def engine_hash() -> str:
 def setting(scenarios: Iterable[Scenario], limits: Limits) -> str:
     """What results depend on beside the mutated function."""
     return digest(engine_hash(), *map(repr, scenarios), repr(limits))
+
+
+class Kept(Protocol):
+    """What is asked of a mutant here."""
+
+    @property
+    def id(self) -> str: ...
+    def source_hash(self) -> str: ...
 
 
 class Store:
@@ -60,7 +76,8 @@ class Store:
             if entry is not None:
                 self.known[entry[0]] = entry[1]
 
-    def key(self, mutant: Mutant) -> str:
+    def key(self, mutant: Kept) -> str:
+        """Of a mutant."""
         return self.key_of(mutant.id, mutant.source_hash())
 
     def key_of(self, name: str, source: str) -> str:

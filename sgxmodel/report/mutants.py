@@ -5,14 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sgxmodel.mutate.catalogue import Mutant
 from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.matrix import Matrix, score
+from sgxmodel.mutate.schema import Shown
 from sgxmodel.report.layout import prose
 
 
 def survivors(
-    mutants: Iterable[Mutant], verdicts: Mapping[str, Verdict], reasons: Mapping[str, str]
+    mutants: Iterable[Shown], verdicts: Mapping[str, Verdict], reasons: Mapping[str, str]
 ) -> list[str]:
     """``path:line: function(): survived: what``, and below it why it may."""
     out: list[str] = []
@@ -48,7 +48,7 @@ def summary(
     return out
 
 
-def details(mutant: Mutant, verdict: Verdict | None, reason: str) -> list[str]:
+def details(mutant: Shown, verdict: Verdict | None, reason: str) -> list[str]:
     """One mutant: the diff and what became of it."""
     out = [
         f"{mutant.id}",

@@ -179,9 +179,12 @@ class Engine:
         """No call is judged by its result."""
         self.dll.eng_allow_none()
 
-    def traced(self, schedule: RawSchedule, result: RawResult) -> str:
-        """One run, with its events as lines of tab-separated text."""
-        self.dll.eng_trace(1)
+    def traced(self, schedule: RawSchedule, result: RawResult, states: bool = False) -> str:
+        """One run, with its events as lines of tab-separated text.
+
+        ``states``: the whole state after each call, too.
+        """
+        self.dll.eng_trace(2 if states else 1)
         self.run(schedule, result)
         self.dll.eng_trace(0)
         return str(self.dll.eng_trace_text().decode("ascii", "replace"))

@@ -91,7 +91,7 @@ def build(source: Source, cc: Compiler | None = None, cache: Path | None = None)
     library = cache / f"{_hash(cc, source.files() + _own_files())}.so"
     if not library.is_file():
         with tempfile.TemporaryDirectory(prefix="sgxmodel-build-") as scratch:
-            _keep(_compile(source, cc, Path(scratch), cache), library)
+            _keep(built_in(Path(scratch), source, cc, cache), library)
     return library
 
 
@@ -105,6 +105,11 @@ def _keep(built: Path, to: Path) -> None:
 
 def _own_files() -> list[Path]:
     return sorted(own("shim").iterdir()) + sorted(own("engine").iterdir())
+
+
+def own_hash(cc: Compiler) -> str:
+    """Of the shim, the engine, the compiler and its flags."""
+    return _hash(cc, _own_files())
 
 
 def own(folder: str) -> Path:
@@ -123,7 +128,8 @@ def _hash(cc: Compiler, files: list[Path]) -> str:
     return digest.hexdigest()[:24]
 
 
-def _compile(source: Source, cc: Compiler, scratch: Path, cache: Path) -> Path:
+def built_in(scratch: Path, source: Source, cc: Compiler, cache: Path) -> Path:
+    """The library, made in a folder where ``unity.o``, the driver's object, stays beside it."""
     _forward(source, scratch / "include")
     unity = scratch / "unity.c"
     unity.write_text(_unity(source))
@@ -179,6 +185,7 @@ def _unity(source: Source) -> str:
             '#include "tunables.h"',
             *map(include, PARTS),
             '#include "probe.c"',
+            '#include "observe.c"',
             "",
         ]
     )

@@ -105,7 +105,7 @@ def _points(runner: Runner, lines: list[Event]) -> dict[int, Point]:
     return out
 
 
-SKIPPED = ("step ", "switch ", "call", "ends")
+SKIPPED = ("step ", "switch ", "call", "ends", "state ")
 SAID = ("VIOLATED ", "WARNING: ", "printk: ")
 
 

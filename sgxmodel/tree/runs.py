@@ -144,6 +144,11 @@ class Runner:
         self._load(schedule, memory)
         return self.engine.traced(self.raw, self.result)
 
+    def observed(self, schedule: Schedule) -> str:
+        """The events of one run, and the state after each call."""
+        self._load(schedule, False)
+        return self.engine.traced(self.raw, self.result, states=True)
+
     def counted(self) -> dict[tuple[str, str], int]:
         """How often each call gave each result."""
         out: dict[tuple[str, str], int] = {}

@@ -74,13 +74,14 @@ def opened(target: str, patches: Sequence[Path] = ()) -> Iterator[Source]:
         else:
             source = find(target)
             if patches:
-                source = _copy(source, copy)
+                source = copied(source, copy)
         for patch in patches:
             _apply(source, patch)
         yield source
 
 
-def _copy(source: Source, to: Path) -> Source:
+def copied(source: Source, to: Path) -> Source:
+    """The driver's files in another place, where they may be changed."""
     for file in source.files():
         target = to / file.relative_to(source.root)
         target.parent.mkdir(parents=True, exist_ok=True)

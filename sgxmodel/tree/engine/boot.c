@@ -150,6 +150,14 @@ static void task_main(struct task *t)
 		TRACE("call");
 		value = user_call(t, &keep->calls[t->first_call + t->call]);
 		TRACE("returns %d", value);
+		if (keep->trace_on > 1) {
+			/* What the call put off is part of it here. */
+			while (W.work_head != W.work_tail || W.worker_busy)
+				eng_cond_resched("observe");
+			W.quiet++;
+			probe_observe();
+			W.quiet--;
+		}
 		t->in_call = 0;
 		W.seq_pos++;
 		W.progress_step = W.step;
@@ -165,6 +173,8 @@ static void end_main(struct task *t)
 	(void)t;
 	W.quiet++;
 	probe_quiet();
+	if (!W.stuck)
+		user_quiet();
 	W.quiet--;
 	if (W.stuck && !W.requested)
 		probe_passes();

@@ -633,3 +633,23 @@ void probe_epcm(int n, struct probe_frame *out)
 {
 	*out = (struct probe_frame){ epcm[n].valid, epcm[n].type, epcm[n].linaddr };
 }
+
+struct probe_entry {
+	int valid, type, secs, page, pending, modified, blocked, children, initialized, used;
+};
+
+void probe_entry(int n, struct probe_entry *out);
+void probe_entry(int n, struct probe_entry *out)
+{
+	const struct frame *p = &epcm[n];
+	int child = p->type != PT_SECS && p->type != PT_VA;
+
+	*out = (struct probe_entry){
+		.valid = p->valid, .type = p->type, .secs = p->secs, .pending = p->pending,
+		.page = child && p->valid ? (int)((p->linaddr - epcm[p->secs].base) >> 12) : 0,
+		.modified = p->modified, .blocked = p->blocked, .children = p->children,
+		.initialized = p->initialized,
+	};
+	for (int i = 0; i < ENG_VA_SLOTS; i++)
+		out->used += p->version[i] != 0;
+}

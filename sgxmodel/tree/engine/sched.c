@@ -493,8 +493,10 @@ void sched_retry(void)
 		fatal("14-progress", "sgx_vma_fault",
 		      "a fault is retried for ever\n%s was told %d times to try again and nobody "
 		      "makes room", t->name, RETRIES);
-	/* A scenario may leave ksgxd out for being slow; it comes when nothing else helps. */
-	if (t->retries == PATIENCE)
+	/* A scenario may leave ksgxd out for being slow; it comes when nothing else helps
+	 * (not where every step is compared with the model, which waits for ever).
+	 */
+	if (t->retries == PATIENCE && keep->trace_on < 2)
 		unpark_ksgxd();
 	t->yields = 1;
 	count_step();

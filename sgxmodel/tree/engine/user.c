@@ -306,6 +306,25 @@ int user_call(struct task *task, const struct eng_call *call)
 	return ret;
 }
 
+void user_quiet(void)
+{
+	for (int i = 0; i < keep->config.enclaves; i++)
+		if (procs[i].file && procs[i].file->private_data)
+			probe_encl_quiet(procs[i].file->private_data);
+}
+
+int eng_enclaves(void);
+int eng_enclaves(void)
+{
+	return keep->config.enclaves;
+}
+
+void *eng_encl(int i);
+void *eng_encl(int i)
+{
+	return procs[i].file ? procs[i].file->private_data : NULL;
+}
+
 void user_close_all(void)
 {
 	for (int i = 0; i < keep->config.enclaves; i++)

@@ -22,6 +22,13 @@ struct probe_frame {
 };
 
 void probe_epcm(int n, struct probe_frame *out);
+
+/* All of an entry; ``used``: a VA page's slots. */
+struct probe_entry {
+	int valid, type, secs, page, pending, modified, blocked, children, initialized, used;
+};
+
+void probe_entry(int n, struct probe_entry *out);
 unsigned long probe_epc_offset(const void *addr);
 
 #if defined(HAVE_ACTIVE_LIST)
@@ -536,6 +543,35 @@ HARNESS void probe_encl(void *private_data)
 	/* A process that has no thread left uses none of its PTEs. */
 	if (process_mm(id) && process_mm(id)->users)
 		check_ptes(encl, process_mm(id), eng_size(id));
+}
+
+/*
+ * All calls have returned and no pass is under way, after probe_quiet(): a
+ * resident page is where the reclaimer finds it, and what sgx_encl_grow() counted
+ * is what there is.
+ */
+HARNESS void probe_encl_quiet(void *private_data)
+{
+	struct sgx_encl *encl = private_data;
+	int pages = 0;
+
+	if (eng_leaked() || !(encl->flags & (1UL << SGX_ENCL_CREATED)))
+		return;
+	for (int i = 0; i < encl->page_array.count; i++, pages++) {
+		struct sgx_encl_page *entry = encl->page_array.slot[i].entry;
+		int frame = entry->epc_page ? number_of(entry->epc_page) : -1;
+
+#ifdef ACTIVE
+		/* arch_memory_failure() takes a bad page off the list. */
+		if (frame >= 0 && !seen[frame] && !entry->epc_page->poison)
+			violate("1-one-list", "sgx_mark_page_reclaimable",
+				"EPC page %d of a running enclave is on no list and nobody's\n"
+				"it can never be reclaimed", frame);
+#endif
+	}
+	if ((int)encl->page_cnt != pages + 1)
+		violate("12-va-slots", "sgx_encl_shrink",
+			"page_cnt is %u with %d pages and the SECS", encl->page_cnt, pages);
 }
 
 /* Whose array of EPC pages an address is in; -1: none's. */

@@ -1,0 +1,236 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Decide one mutant of a tree: compile, compare the object code, search, see who reaches it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import resource
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import attrs
+
+from sgxmodel.errors import UserError
+from sgxmodel.invariants.base import Violation
+from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.scenario.model import Scenario
+from sgxmodel.tree.binding import Engine, TreeError
+from sgxmodel.tree.build import built_in, cache_directory, compiler
+from sgxmodel.tree.check import Search
+from sgxmodel.tree.mutants.operators import UNDECIDABLE
+from sgxmodel.tree.names import Names
+from sgxmodel.tree.plan import plan
+from sgxmodel.tree.runs import Key, Runner
+from sgxmodel.tree.sequential import learn_orders
+from sgxmodel.tree.source import copied, find
+
+FIRST = 40
+"""Runs of every scenario before the full number of any."""
+BASELINE = 20
+"""So many times the runs of a mutant are made of the clean tree, to know what it has."""
+CPU_SECONDS = 120
+"""Of processor time, not of the clock: past it a driver that touches no memory loops."""
+SIGXCPU = -24
+
+
+@attrs.frozen(eq=False)
+class TreeJob:
+    """A mutant as data.
+
+    ``known``: scenario -> the kinds that the clean tree has; ``code``: hash of its
+    object code; ``trap``: the file with a trap where the change is.
+    """
+
+    id: str
+    root: str
+    file: str
+    content: bytes
+    trap: bytes
+    scenarios: tuple[Scenario, ...]
+    runs: int
+    seed: int
+    known: Mapping[str, frozenset[Key]]
+    code: str
+    without: tuple[str, ...] = ()
+
+
+class Killed(Exception):
+    """The mutant was noticed."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__()
+        self.verdict = verdict
+
+
+def judge(job: TreeJob) -> Verdict:
+    """The fate of a mutant; a process that ends is :func:`died`'s business."""
+    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+    began = time.process_time()
+    try:
+        verdict = _judged(job)
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        why = f"{type(error).__name__}: {error} ({where.name}:{where.lineno})"
+        verdict = Verdict(job.id, Fate.CRASH, why=why)
+    spent = time.process_time() - began + resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    return attrs.evolve(verdict, seconds=round(spent, 3))
+
+
+def _judged(job: TreeJob) -> Verdict:
+    with tempfile.TemporaryDirectory(prefix="sgxmodel-mutant-") as scratch:
+        folder = Path(scratch)
+        try:
+            library, code = compiled(Path(job.root), job.file, job.content, folder / "mutant")
+        except TreeError as error:
+            return Verdict(job.id, Fate.STILLBORN, why=str(error).partition(": ")[2])
+        if code == job.code:
+            return Verdict(job.id, Fate.EQUIVALENT, why="identical object code")
+        if job.id.split(":")[1] == UNDECIDABLE:
+            return Verdict(
+                job.id, Fate.UNDECIDABLE, why="runs are sequentially consistent: not seen here"
+            )
+        try:
+            runs = searched(job, library)
+        except Killed as killed:
+            return killed.verdict
+        why = "" if reached(job, folder / "trap") else "no scenario comes to this line"
+        return Verdict(job.id, Fate.SURVIVED, schedules=runs, why=why)
+
+
+def compiled(root: Path, file: str, content: bytes | None, scratch: Path) -> tuple[Path, str]:
+    """(library, hash of the driver's code) of a tree with one file changed."""
+    scratch.mkdir()
+    source = copied(find(root), scratch / "tree")
+    if content is not None:
+        (source.driver / file).write_bytes(content)
+    library = built_in(scratch, source, compiler(), cache_directory())
+    return library, code_hash(scratch / "unity.o")
+
+
+def code_hash(path: Path) -> str:
+    """Of all that would be loaded: sections with code and data, and their relocations."""
+    from elftools.elf.elffile import ELFFile  # of the extra 'tree'
+
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        elf = ELFFile(file)
+        loaded = {i for i, section in enumerate(elf.iter_sections()) if section["sh_flags"] & 0x2}
+        for i, section in enumerate(elf.iter_sections()):
+            of_loaded = (
+                section["sh_type"] in ("SHT_RELA", "SHT_REL") and section["sh_info"] in loaded
+            )
+            if (i in loaded and section["sh_type"] != "SHT_NOBITS") or of_loaded:
+                digest.update(section.name.encode() + b"\0" + section.data())
+    return digest.hexdigest()[:24]
+
+
+def searched(job: TreeJob, library: Path) -> int:
+    """Runs of all scenarios, few first.  Raises :class:`Killed`."""
+    engine = Engine(library)
+    names = Names(engine.library, engine.base)
+    searches: dict[str, Search] = {}
+    total = 0
+    for runs in (min(FIRST, job.runs), job.runs):
+        for scenario in job.scenarios:
+            try:
+                runner = Runner(engine, plan(scenario), names)
+            except TreeError as error:  # a call of the set-up fails
+                if "15-errno" in job.without:
+                    continue
+                raise Killed(_setup(job, scenario, str(error), total)) from None
+            known = job.known[scenario.name]
+            early = [f for f in runner.early if f.violation.key not in known]
+            if runner.early:
+                _noticed(job, scenario, [f.violation for f in early], total, True)
+                continue
+            learn_orders(runner)
+            search = Search(runner, job.seed)
+            if scenario.name in searches:
+                search.runs = searches[scenario.name].runs
+            searches[scenario.name] = search
+            before = search.runs
+            search.go(runs, None, None)
+            total += search.runs - before
+            new = [f.violation for key, f in search.best.items() if key not in known]
+            _noticed(job, scenario, new, total, False)
+    return total
+
+
+def _setup(job: TreeJob, scenario: Scenario, said: str, total: int) -> Verdict:
+    return Verdict(
+        job.id, Fate.KILLED, ("15-errno",), title=said, scenario=scenario.name,
+        schedules=total, setup=True,
+    )  # fmt: skip
+
+
+def _noticed(
+    job: TreeJob, scenario: Scenario, found: Sequence[Violation], total: int, setup: bool
+) -> None:
+    violations = [v for v in found if v.id not in job.without]
+    if violations:
+        first = violations[0]
+        raise Killed(
+            Verdict(
+                job.id,
+                Fate.KILLED,
+                killed_by=tuple(dict.fromkeys(v.id for v in violations)),
+                function=first.function,
+                title=first.title,
+                scenario=scenario.name,
+                schedules=total,
+                setup=setup,
+            )
+        )
+
+
+def reached(job: TreeJob, scratch: Path) -> bool:
+    """Whether some scenario comes to the change: a trap there is found, or ends a process."""
+    try:
+        library, _ = compiled(Path(job.root), job.file, job.trap, scratch)
+    except UserError:
+        return True  # nowhere to put a trap: nothing is claimed
+    child = os.fork()
+    if child == 0:
+        found = 1
+        try:
+            searched(attrs.evolve(job, runs=FIRST, without=()), library)
+            found = 0
+        finally:
+            os._exit(found)
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status) != 0
+
+
+def known_of(
+    root: str, scenarios: tuple[Scenario, ...], runs: int, seed: int
+) -> tuple[dict[str, frozenset[Key]], str]:
+    """What the clean tree has, scenario by scenario, and the hash of its code."""
+    with tempfile.TemporaryDirectory(prefix="sgxmodel-clean-") as scratch:
+        library, code = compiled(Path(root), "", None, Path(scratch) / "clean")
+        engine = Engine(library)
+        names = Names(engine.library, engine.base)
+        known: dict[str, frozenset[Key]] = {}
+        for scenario in scenarios:
+            runner = Runner(engine, plan(scenario), names)
+            kinds = {f.violation.key for f in runner.early}
+            if not runner.early:
+                learn_orders(runner)
+                for more in (seed, seed + 1):
+                    search = Search(runner, more)
+                    search.go(BASELINE * runs // 2, None, None)
+                    kinds |= set(search.best)
+            known[scenario.name] = frozenset(kinds)
+        return known, code
+
+
+def died(job: TreeJob, why: str) -> Verdict:
+    """A driver that took its process down, three times: the kernel would not have lived either."""
+    if f"{SIGXCPU}" in why:
+        by, title = "14-progress", f"a loop without end: {CPU_SECONDS} s of processor time"
+    else:
+        by, title = "6-references", f"the driver took the process down ({why})"
+    return Verdict(job.id, Fate.KILLED, (by,), title=title)

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What the model's state looks like after each call: the lines of shim/observe.c."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from sgxmodel.driver.structs import (
+    SGX_ENCL_CREATED,
+    SGX_ENCL_INITIALIZED,
+    SGX_EPC_PAGE_IS_FREE,
+    SGX_EPC_PAGE_RECLAIMER_TRACKED,
+    sgx_encl,
+    sgx_epc_page,
+)
+from sgxmodel.hardware.epcm import PT_SECS, PT_VA
+from sgxmodel.invariants.view import View
+from sgxmodel.kernel.list import list_head
+from sgxmodel.machine.op import Fault
+from sgxmodel.machine.system import Call, Silent
+from sgxmodel.revisions import Revision
+from sgxmodel.scenario.build import build
+from sgxmodel.scenario.model import Scenario, result_name
+from sgxmodel.twoway.state import STUCK, After
+
+STEPS_MAX = 200_000
+
+
+class _Watch(Silent):
+    def __init__(self) -> None:
+        self.results: list[tuple[int, str]] = []
+        self.said: list[str] = []
+
+    def returned(self, t: int, call: Call, value: Any) -> None:
+        self.results.append((t, result_name(value)))
+
+    def fault(self, t: int, site: Any, fault: Fault) -> None:
+        self.said.append(str(fault))
+
+
+def run(revision: Revision, scenario: Scenario) -> list[After]:
+    """One task's calls, one after the other."""
+    world = build(revision, scenario)
+    watch = _Watch()
+    system = world.system(watch)
+    eye = _Eye(View(world), scenario)
+    out: list[After] = []
+    while not system.done(0):
+        if not system.enabled(0) or system.steps > STEPS_MAX:
+            out.append(After(STUCK, {}))
+            break
+        system.step(0)
+        while len(out) < len(watch.results):
+            out.append(After(watch.results[len(out)][1], dict(eye.lines(system.state))))
+    return out
+
+
+class _Eye:
+    def __init__(self, view: View, scenario: Scenario) -> None:
+        self.view = view
+        self.names = [name for name, _ in scenario.enclaves]
+
+    def lines(self, S: Any) -> Iterator[tuple[str, str]]:
+        """Every line of one state."""
+        view, world = self.view, self.view.world
+        view.S = S
+        for node, count in zip(world.nodes, world.scenario.epc, strict=True):
+            if count:
+                yield f"free{node.nid}", self._list(S, node.free_page_list)
+                yield f"poison{node.nid}", self._list(S, node.sgx_poison_page_list)
+        yield "reclaimable0", self._list(S, view.reclaimable)
+        yield "count", str(S[view.counter])
+        for page in view.pages:
+            yield f"flags{page.number}", self._flags(S, page)
+            yield f"epcm{page.number}", self._epcm(S, page.frame)
+        for i, name in enumerate(self.names):
+            process = world.processes[name]
+            encl = S[process.file_of.private_data]
+            if S[process.fd] and encl is not None:
+                yield from self._encl(S, i, encl)
+
+    def _list(self, S: Any, head: list_head) -> str:
+        out, pos = [], S[head.next]
+        while pos is not head:
+            out.append(str(pos.container.number))
+            pos = S[pos.next]
+        return " ".join(out)
+
+    def _flags(self, S: Any, page: sgx_epc_page) -> str:
+        value = S[page.flags]
+        names = (
+            ("TRACKED", value & SGX_EPC_PAGE_RECLAIMER_TRACKED),
+            ("FREE", value & SGX_EPC_PAGE_IS_FREE),
+            ("POISON", S[page.poison]),
+        )
+        return " ".join(name for name, is_set in names if is_set)
+
+    def _epcm(self, S: Any, p: Any) -> str:
+        if not S[p.valid]:
+            return ""
+        kind = S[p.page_type]
+        if kind == PT_SECS:
+            return f"SECS children {S[p.children]} init {int(S[p.initialized])}"
+        if kind == PT_VA:
+            return f"VA used {sum(S[p.versions + i] != 0 for i in range(p.versions_len))}"
+        secs = S[p.enclavesecs]
+        name = str(kind).removeprefix("PT_").upper()
+        marks = (
+            ("PENDING", S[p.pending]),
+            ("MODIFIED", S[p.modified]),
+            ("BLOCKED", S[p.blocked] is not None),
+        )
+        said = "".join(f" {mark}" for mark, is_set in marks if is_set)
+        return f"{name} of {secs.page.number} page {S[p.linaddr]}{said}"
+
+    def _encl(self, S: Any, i: int, encl: sgx_encl) -> Iterator[tuple[str, str]]:
+        flags, secs = S[encl.flags], S[encl.secs.epc_page]
+        names = (("CREATED", SGX_ENCL_CREATED), ("INITIALIZED", SGX_ENCL_INITIALIZED))
+        said = "".join(f"{name} " for name, bit in names if flags >> bit & 1)
+        yield (
+            f"encl{i}",
+            f"{said}children {S[encl.secs_child_cnt]} pages {S[encl.page_cnt]} "
+            f"secs {self._number(secs)} references {S[encl.refcount.refs]}",
+        )
+        entries = (f"{k}={self._number(S[entry.epc_page])}" for k, entry in self.view.entries(encl))
+        yield f"entries{i}", " ".join(entries)
+        va, pos = [], S[encl.va_pages.next]
+        while pos is not encl.va_pages:
+            page = pos.container
+            va.append(f"{self._number(S[page.epc_page])}:{S[page.bitmap]:x}")
+            pos = S[pos.next]
+        yield f"va{i}", " ".join(va)
+
+    @staticmethod
+    def _number(page: Any) -> int:
+        return -1 if page is None else int(page.number)
