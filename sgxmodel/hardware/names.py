@@ -48,6 +48,7 @@ class Names:
     def __init__(self, layout: Layout) -> None:
         kinds = layout.kinds
         slots = [slot for slot, kind in enumerate(kinds) if kind in NAMED]
+        self.slots = frozenset(slots)
         self.key = itemgetter(*slots)
         self.kinds = kinds
         self.frames = [h for h in _owners(layout, "frame.valid") if isinstance(h, frame)]
@@ -60,6 +61,9 @@ class Names:
     def hides(self, slot: int) -> bool:
         """Whether code must never read this slot."""
         return self.kinds[slot] in SECRET
+
+    slots: frozenset[int]
+    """All that matters for renaming, and all that it changes."""
 
     def canonical(self, row: list[Any]) -> None:
         """Rename everything in one shared state."""

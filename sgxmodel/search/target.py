@@ -15,7 +15,7 @@ from sgxmodel.revisions import revision
 from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import Progress, check_scenario
-from sgxmodel.search.exhaustive import cover
+from sgxmodel.search.exhaustive import explore_scenario
 from sgxmodel.search.record import checks_for, record
 from sgxmodel.search.verdict import Checked, failed, unsearched
 from sgxmodel.search.workers import in_workers, share
@@ -37,6 +37,8 @@ class Plan:
     deadline: float | None = None
     jobs: int = 1
     exhaustive: bool = False
+    reduction: bool = True
+    memory_mb: float = MEMORY_MB
 
 
 def check_one(
@@ -48,7 +50,13 @@ def check_one(
     try:
         target = revision(plan.target)
         if plan.exhaustive:
-            result = cover(target, scenario, deadline=deadline, memory_mb=MEMORY_MB)
+            result = explore_scenario(
+                target,
+                scenario,
+                reduction=plan.reduction,
+                deadline=deadline,
+                memory_mb=plan.memory_mb,
+            )
         else:
             result = check_scenario(
                 target,
