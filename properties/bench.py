@@ -143,7 +143,9 @@ class Epc(Bench):
         self.written: Any = self.new(written, words=size)
         vars(self.mm).update(expected=self.written.words, expected_len=size)
         self.S[self.mm.mm_users] = 1
-        self.S[self.mm.mmap_lock.readers] = tuple(self.tasks)
+        self.S[self.mm.mmap_lock.readers] = len(self.tasks)
+        for task in self.tasks:
+            self.S[task.held] = (self.mm.mmap_lock,)
         vma = self.new(vm_area_struct)
         self.S[vma.vm_end] = size
         self.S[self.mm.mm_mt] = (vma,)
