@@ -34,8 +34,11 @@ FAULTS = {
     "uncounted": [("ioctl.c", "\t\tsgx_encl_shrink(encl, NULL);\n", "")],
     "secs-busy": [("encl.c", "_load_secs(encl);\n\tif (IS_ERR(epc_page)) {\n\t\tif (PTR_ERR(epc_page) == -EBUSY)",  # noqa: E501
                    "_load_secs(encl);\n\tif (IS_ERR(epc_page)) {\n\t\tif (0)")],
+    "head": [("main.c", "\t\tlist_add_tail(&epc_page->list, &sgx_active_page_list);\n\t\tspin_unlock",  # noqa: E501
+              "\t\tlist_add(&epc_page->list, &sgx_active_page_list);\n\t\tspin_unlock")],
 }  # fmt: skip
 WHERE = {
+    "head": ("young-head", ("14-progress", "sgx_reclaim_pages")),
     "unmarked": ("retype-reclaim", ("1-one-list", "sgx_mark_page_reclaimable")),
     "uncounted": ("remove-reclaim", ("12-va-slots", "sgx_encl_shrink")),
     "secs-busy": ("eaug-secs", ("15-errno", "sgx_encl_eaug_page")),

@@ -125,7 +125,7 @@ class Stats(Structure):
         ("runs", c_uint64),
         ("steps", c_uint64),
         ("found_runs", c_uint64),
-        ("sometimes", c_uint64),
+        ("unused", c_uint64),
     )
 
 
@@ -142,6 +142,7 @@ class Engine:
         dll.eng_error.restype = c_char_p
         dll.eng_trace_text.restype = c_char_p
         dll.eng_state_bytes.restype = c_uint64
+        dll.eng_seen.restype = c_uint64
         dll.eng_base.restype = c_uint64
         dll.eng_switch_benchmark.argtypes = [c_uint64]
         dll.eng_switch_benchmark.restype = c_uint64
@@ -170,6 +171,10 @@ class Engine:
     def search(self, schedule: RawSchedule, runs: int, result: RawResult, stats: Stats) -> int:
         """Runs with seeds that follow, until one finds something: its number, or 0."""
         return int(self.dll.eng_search(byref(schedule), runs, byref(result), byref(stats)))
+
+    def seen(self, what: int) -> int:
+        """How often a path was walked since the boot; see plan.SEEN."""
+        return int(self.dll.eng_seen(what))
 
     def allow(self, call: int, value: int) -> None:
         """A result that some order without overlap gives for a call."""

@@ -21,7 +21,7 @@ from sgxmodel.tree.runs import Found, Key, Runner
 from sgxmodel.tree.sequential import learn_orders, stands
 
 Progress = Callable[[int, int], None]
-RUNS_PER_SCHEDULE = 20
+RUNS_PER_SCHEDULE = 50
 """The engine is that much faster than the model, for which scenarios plan."""
 SEARCH_SHARE = 0.6
 CHUNK = 500
@@ -80,9 +80,11 @@ def check_scenario(
     best = runner.early or search.minimal(deadline)
     evidence = Evidence(search.runs, planned, 0, int(runner.stats.steps))
     findings = tuple(_finding(scenario, found) for found in best)
-    verdict, message = issue(findings, evidence, ())
+    seen = {} if runner.early else runner.seen()
+    missing = tuple(p for p in scenario.promises if p in seen and not seen[p])
+    verdict, message = issue(findings, evidence, missing)
     result = ScenarioResult(
-        scenario, verdict, findings, evidence, {}, runner.counted(), {}, message=message
+        scenario, verdict, findings, evidence, seen, runner.counted(), {}, missing, message
     )
     written = [record(runner, f, target) for f in best] if traces else []
     return result, written

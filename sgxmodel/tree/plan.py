@@ -30,6 +30,53 @@ FAIL_NUMBERS = {
         )
     )
 }  # fmt: skip
+SEEN = {
+    0: "a backing page could not be allocated",
+    1: "a struct sgx_encl_page could not be allocated",
+    2: "a struct sgx_va_page could not be allocated",
+    3: "the backing file could not be made",
+    5: "ECREATE failed",
+    6: "EADD failed",
+    7: "EINIT refused the signature",
+    8: "EREMOVE failed, the page is leaked",
+    9: "EPA failed",
+    10: "EAUG failed",
+    11: "EMODT refused the page",
+    **dict(
+        enumerate(
+            (
+                "a page was written out",
+                "the SECS was written out",
+                "a page was loaded back",
+                "the SECS was loaded back",
+                "a page was added at run time",
+                "a page was removed",
+                "a page changed its type",
+                "an enclave was released",
+                "the reclaimer met a dying enclave",
+                "a page was skipped as young",
+                "an IPI found a CPU inside the enclave",
+                "EWB needed an IPI",
+                "a VA page became full",
+                "an enclave grew by a VA page",
+                "an empty PCMD page was truncated",
+                "a page in use was poisoned",
+                "a free page was poisoned",
+                "a page was reported bad twice",
+                "a memory error hit an address that was not mapped",
+                "-EBUSY: another ioctl is under way",
+                "-EBADF: the file is closed",
+                "-ERESTARTSYS: a signal ended the wait for EPC",
+                "-ENOMEM: nothing free, nothing to reclaim",
+                "EACCEPT came before the change was tracked",
+                "the reclaimer was the last user of an mm",
+                "a page was added twice",
+            ),
+            16,
+        )
+    ),
+}
+"""The engine's numbers of paths (enum eng_seen), in the words of the model's companions."""
 TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
 RESULTS = {11: "NOT_TRACKED", 1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
 PAGES = 32

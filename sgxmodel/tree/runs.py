@@ -22,7 +22,7 @@ from sgxmodel.tree.binding import (
     Stats,
 )
 from sgxmodel.tree.names import Names
-from sgxmodel.tree.plan import Plan, result_text
+from sgxmodel.tree.plan import SEEN, Plan, result_text
 
 Key = tuple[str, str]
 RESULT = re.compile(r"\bwith (-\d+|100[123])\b")
@@ -163,6 +163,10 @@ class Runner:
                 at = (verb, result_text(value.value))
                 out[at] = out.get(at, 0) + count.value
         return out
+
+    def seen(self) -> dict[str, int]:
+        """How often each path was walked that the engine can tell."""
+        return {name: self.engine.seen(number) for number, name in SEEN.items()}
 
     def _load(self, schedule: Schedule, memory: bool) -> None:
         raw = self.raw

@@ -25,6 +25,15 @@ enum eng_fail {
 	FAIL_EADD, FAIL_EINIT, FAIL_EREMOVE, FAIL_EPA, FAIL_EAUG, FAIL_EMODT,
 };
 
+/* Paths that were walked: failures on request first, by their number, then these. */
+enum eng_seen {
+	SEEN_WRITTEN = ENG_FAILS, SEEN_SECS_WRITTEN, SEEN_LOADED, SEEN_SECS_LOADED, SEEN_ADDED,
+	SEEN_REMOVED, SEEN_RETYPED, SEEN_RELEASED, SEEN_DYING, SEEN_YOUNG, SEEN_INSIDE, SEEN_IPI,
+	SEEN_VA_FULL, SEEN_VA_PAGE, SEEN_TRUNCATED, SEEN_USED_BAD, SEEN_FREE_BAD, SEEN_BAD_TWICE,
+	SEEN_BAD_NOWHERE, SEEN_EBUSY_IOCTL, SEEN_EBADF, SEEN_RESTART, SEEN_NOMEM, SEEN_EARLY,
+	SEEN_LAST_USER, SEEN_ADDED_TWICE, SEEN_COUNT,
+};
+
 /* Results of calls beside 0 and -errno. */
 #define RESULT_SIGBUS 1001
 #define RESULT_SIGSEGV 1002
@@ -100,7 +109,7 @@ struct eng_result {
 /* Counters of a search over many runs. */
 struct eng_stats {
 	uint64_t runs, steps, found_runs;
-	uint64_t sometimes;
+	uint64_t unused;
 };
 
 int eng_init(void);
@@ -112,6 +121,7 @@ void eng_allow_none(void);
 int eng_run(const struct eng_schedule *schedule, struct eng_result *result);
 int eng_search(struct eng_schedule *schedule, int runs, struct eng_result *result,
 	       struct eng_stats *stats);
+uint64_t eng_seen(int what);
 int eng_counted(int call, int i, int *value, uint64_t *count);
 void eng_trace(int on);
 const char *eng_trace_text(void);

@@ -109,8 +109,10 @@ int eng_ref_get_unless_zero(int *count)
 	check_access(count, sizeof(*count), 1, NULL);
 	eng_yield_point();
 	check_access(count, sizeof(*count), 1, NULL);
-	if (!*count)
+	if (!*count) {
+		sometimes(SEEN_DYING);
 		return 0;
+	}
 	MARKED(count, 1);
 	ORDERED(count);
 	++*count;

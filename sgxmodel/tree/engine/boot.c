@@ -110,6 +110,23 @@ static void justified(const struct task *t, const struct eng_call *call, int val
 		"the enclave runs, memory can be had, and nothing was made to fail", t->id, value);
 }
 
+/* What a result says of the path that led to it. */
+static void note_result(const struct eng_call *call, int value)
+{
+	if (value == -16)
+		sometimes(SEEN_EBUSY_IOCTL);
+	if (value == -9)
+		sometimes(SEEN_EBADF);
+	if (value == -512)
+		sometimes(SEEN_RESTART);
+	if (call->verb == V_REMOVE && !value)
+		sometimes(SEEN_REMOVED);
+	if (call->verb == V_ACCEPT && value == NOT_TRACKED)
+		sometimes(SEEN_EARLY);
+	if (call->verb == V_ADD && value == -16)
+		sometimes(SEEN_ADDED_TWICE);
+}
+
 static void check_result(struct task *t, int value)
 {
 	int index = t->first_call + t->call;
@@ -118,6 +135,7 @@ static void check_result(struct task *t, int value)
 
 	keep->result.result[index] = value;
 	count_result(index, value);
+	note_result(call, value);
 	if (W.excused)
 		return;
 	for (int i = 0; i < n; i++)
@@ -170,6 +188,7 @@ static void end_main(struct task *t)
 {
 	wait_on(WAIT_IDLE, NULL, 0);
 	race_join_all();
+	W.closing = 1;
 	(void)t;
 	W.quiet++;
 	probe_quiet();
@@ -306,6 +325,7 @@ int eng_boot(const struct eng_config *config, const struct eng_call *calls, int 
 	memcpy(keep->calls, calls, ncalls * sizeof(*calls));
 	memset(keep->allowed_cnt, 0, sizeof(keep->allowed_cnt));
 	memset(keep->count, 0, sizeof(keep->count));
+	memset(keep->seen, 0, sizeof(keep->seen));
 	memset(&keep->schedule, 0, offsetof(struct eng_schedule, switches));
 	keep->error[0] = 0;
 	begin_result();
@@ -329,6 +349,11 @@ int eng_boot(const struct eng_config *config, const struct eng_call *calls, int 
 	open_stage(config);
 	state_save();
 	return 0;
+}
+
+uint64_t eng_seen(int what)
+{
+	return keep->seen[what];
 }
 
 int eng_counted(int call, int i, int *value, uint64_t *count)
@@ -432,7 +457,6 @@ int eng_search(struct eng_schedule *schedule, int runs, struct eng_result *resul
 	}
 	crash_unguard();
 	stats->steps += keep->total_steps - steps;
-	stats->sometimes |= keep->sometimes;
 	schedule->seed = keep->schedule.seed;
 	if (found)
 		give_result(result);

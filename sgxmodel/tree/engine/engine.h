@@ -122,6 +122,7 @@ struct world {
 	int excused;
 	u64 rng;
 	int stuck;			/* a pass over reclaimable pages moved none */
+	int closing;			/* the scenario is over: what happens is no path of it */
 	int ended;
 	u32 progress_step;
 };
@@ -148,7 +149,7 @@ struct keep {
 	u32 pct_change[16];
 	int pct_prio[ENG_TASKS];
 	u64 total_steps, total_runs;
-	u64 sometimes;
+	u64 seen[SEEN_COUNT];
 	u64 state_bytes;
 };
 

@@ -224,6 +224,7 @@ int hw_epa(void *addr)
 	memset(p, 0, sizeof(*p));
 	p->valid = 1;
 	p->type = PT_VA;
+	sometimes(SEEN_VA_PAGE);
 	return traced("EPA", p, 0);
 }
 
@@ -315,6 +316,18 @@ static u32 *slot_at(const void *va_slot)
 	       &va->version[slot] : NULL;
 }
 
+static int va_full(const u32 *slot)
+{
+	for (int n = 0; n < ENG_FRAMES; n++)
+		if (slot >= epcm[n].version && slot < epcm[n].version + ENG_VA_SLOTS) {
+			for (int i = 0; i < eng_tunables.va_slots; i++)
+				if (!epcm[n].version[i])
+					return 0;
+			return 1;
+		}
+	return 0;
+}
+
 int hw_ewb(void *addr, void *contents, void *pcmd, void *va_slot)
 {
 	struct frame *p = at(addr);
@@ -348,6 +361,9 @@ int hw_ewb(void *addr, void *contents, void *pcmd, void *va_slot)
 	if (is_child(p))
 		secs_of(p)->children--;
 	memset(p, 0, sizeof(*p));
+	sometimes(s.type == PT_SECS ? SEEN_SECS_WRITTEN : SEEN_WRITTEN);
+	if (va_full(slot))
+		sometimes(SEEN_VA_FULL);
 	W.progress_step = W.step;
 	return traced("EWB", p, 0);
 }
@@ -393,6 +409,7 @@ int hw_eldu(void *addr, void *secs_addr, u64 linaddr, const void *contents, cons
 	p->initialized = s.flags >> 6 & 1;
 	p->data = s.data;
 	*slot = 0;
+	sometimes(secs ? SEEN_LOADED : SEEN_SECS_LOADED);
 	return traced("ELDU", p, 0);
 }
 
@@ -413,6 +430,7 @@ int hw_eaug(void *secs_addr, u64 linaddr, void *addr)
 	new_child(p, secs, linaddr, PT_REG);
 	p->perms = 3;
 	p->pending = 1;
+	sometimes(SEEN_ADDED);
 	return traced("EAUG", p, 0);
 }
 
@@ -461,6 +479,7 @@ int hw_emodt(u64 flags, void *addr)
 	p->changed_epoch = secs_of(p)->epoch;
 	p->perms = 0;
 	p->pr = 0;
+	sometimes(SEEN_RETYPED);
 	return traced("EMODT", p, 0);
 }
 
@@ -514,8 +533,12 @@ void eng_ipi(unsigned long mask)
 	HERE();
 	eng_yield_point();
 	for (int i = 0; i < W.ntask; i++)
-		if (mask >> i & 1)
+		if (mask >> i & 1) {
+			if (W.task[i].inside)
+				sometimes(SEEN_INSIDE);
 			interrupt(i);
+		}
+	sometimes(SEEN_IPI);
 	TRACE("IPI to CPUs %lx", mask);
 	eng_yield_point();
 }

@@ -204,6 +204,7 @@ void eng_shmem_truncate(struct inode *inode, unsigned long start, unsigned long 
 			continue;
 		backings[file->shmem].page[i] = NULL;
 		page->file = NULL;
+		sometimes(SEEN_TRUNCATED);
 		TRACE("backing page %lu is truncated", page->index);
 		if (!page->refs)
 			free_page(page);

@@ -132,6 +132,7 @@ void eng_mmput_async(struct mm_struct *mm)
 		eng_yield_point();
 		return;
 	}
+	sometimes(SEEN_LAST_USER);
 	queue_work(WORK_MMPUT, mm, 0);	/* the worker's mmput() drops the last one */
 	eng_yield_point();
 }
@@ -324,4 +325,11 @@ void notifier_free_work(struct eng_notifier *mn)
 	check_access(mn, sizeof(long), 1, NULL);
 	mn->ops->free_notifier(mn);
 	mmdrop(mm);
+}
+
+void eng_saw_young(int young);
+void eng_saw_young(int young)
+{
+	if (young)
+		sometimes(SEEN_YOUNG);
 }

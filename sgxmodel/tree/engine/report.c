@@ -115,7 +115,8 @@ void fatal(const char *id, const char *func, const char *fmt, ...)
 
 void sometimes(int what)
 {
-	keep->sometimes |= 1ULL << what;
+	if (W.running && !W.closing && W.current != W.setup)
+		keep->seen[what]++;
 }
 
 /* -- WARN and printk ------------------------------------------------------------------------ */

@@ -546,6 +546,7 @@ int fail_on_request(int what)
 	if (!sched_choice(2))
 		return 0;
 	W.fail[what]--;
+	sometimes(what);
 	W.requested = W.excused = 1;
 	W.leaked |= what == FAIL_EREMOVE;
 	TRACE("fails on request");

@@ -34,6 +34,7 @@ void *eng_err_ptr(long error, const char *func)
 		else
 			cur()->refused = 1;
 		W.quiet--;
+		sometimes(SEEN_NOMEM);
 		TRACE("sgx_alloc_epc_page() gives -ENOMEM");
 	}
 	return (void *)error;
@@ -197,14 +198,25 @@ static unsigned long pfn_of(int frame)
 	return (EPC_PHYS + node * EPC_STRIDE + frame * 4096UL) >> 12;
 }
 
+static u8 bad[ENG_FRAMES];
+
+static int memory_error(int frame)
+{
+	sometimes(bad[frame] ? SEEN_BAD_TWICE : epcm[frame].valid ? SEEN_USED_BAD : SEEN_FREE_BAD);
+	bad[frame] = 1;
+	return tree_memory_failure(pfn_of(frame));
+}
+
 static int do_poison_at(const struct eng_call *call)
 {
 	struct mm_struct *mm = process_mm(call->encl);
 
 	eng_yield_point();
-	if (!mm || !mm->pte[call->arg])
+	if (!mm || !mm->pte[call->arg]) {
+		sometimes(SEEN_BAD_NOWHERE);
 		return 0;
-	return tree_memory_failure(pfn_of((int)(mm->pte[call->arg] >> 12) - 1));
+	}
+	return memory_error((int)(mm->pte[call->arg] >> 12) - 1);
 }
 
 static int do_signal(int target)
@@ -276,7 +288,7 @@ int user_call(struct task *task, const struct eng_call *call)
 		tree_direct();
 		break;
 	case V_POISON:
-		ret = tree_memory_failure(pfn_of(call->arg));
+		ret = memory_error(call->arg);
 		break;
 	case V_POISON_AT:
 		ret = do_poison_at(call);

@@ -154,6 +154,7 @@ void eng_xa_destroy(struct eng_xarray *xa, const char *func)
 {
 	HERE();
 	check(xa, 1);
+	sometimes(SEEN_RELEASED);	/* an enclave's only use of it */
 	lock_take(&xa->lock, func);
 	xa->count = 0;
 	lock_drop(&xa->lock, func);

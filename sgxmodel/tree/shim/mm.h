@@ -75,8 +75,11 @@ struct vm_operations_struct {
 #define mm_get_unmapped_area(mm, file, addr, len, pgoff, flags) (addr)
 
 #define PTE_YOUNG 2UL
+void eng_saw_young(int young);
+
 __shim int pte_young(pte_t pte)
 {
+	eng_saw_young((pte.pte & PTE_YOUNG) != 0);
 	return (pte.pte & PTE_YOUNG) != 0;
 }
 
