@@ -163,6 +163,19 @@ def test_a_check_that_a_small_scenario_cannot_see_is_not_equivalent_for_it() -> 
     assert judge(one).fate is Fate.KILLED
 
 
+def test_a_pass_that_does_not_take_back_its_count_is_noticed() -> None:
+    """It survived until a scenario had a page skipped first and nothing to reclaim later."""
+    lost = next(
+        m
+        for m in mutants_of(source("__sgx_reclaim_pages"), ("drop-statement",))
+        if m.what == "drop 'atomic_long_dec(sgx_nr_isolated)'"
+    )
+    changes = ((lost.function, lost.tree()),)
+    scenarios = ((SCENARIOS["skipped-exhausted"], ()),)
+    verdict = judge(Job(lost.id, "list_fixed", changes, scenarios, LIMITS))
+    assert verdict.killed_by == ("14-progress",)
+
+
 # -- processes, lost workers ------------------------------------------------------------------
 
 
