@@ -175,7 +175,7 @@ def _data(data: Any, eids: Any, versions: Any, epochs: Any) -> Any:
 def _seal(seal: Any, eids: Any, versions: Any, epochs: Any) -> Any:
     own = seal[1]
     if seal[0] == PT_SECS:
-        own = (eids[own[0]], own[1], own[2], epochs[own[0]][own[3]])
+        own = (eids[own[0]], own[1], own[2], epochs[own[0]][own[3]], own[4])
     else:
         own = eids[own]
     return (seal[0], own, *seal[2:-1], versions[seal[-1]])

@@ -41,7 +41,7 @@ from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import LOAD, Fault, Op, Primitive
 from sgxmodel.machine.system import START, Call, System
 from sgxmodel.scenario.build import World
-from sgxmodel.scenario.model import KILLED, result_name
+from sgxmodel.scenario.model import KILLED, PARTLY, result_name
 
 FLAGS, ENCLAVES, REFERENCES, COUNT, PAGE, LINKS, REQUEST, MAPPINGS = 1, 2, 4, 8, 16, 32, 64, 128
 GROUPS = (FLAGS, ENCLAVES, REFERENCES, COUNT, LINKS, MAPPINGS)
@@ -184,7 +184,8 @@ class Checks:
 
     def returned(self, t: int, call: Call, value: Any) -> None:
         name = result_name(value)
-        self.results[call.text.split()[0], name] += 1
+        kind, partly, _ = name.partition(" after ")
+        self.results[call.text.split()[0], f"{kind} {PARTLY}" if partly else name] += 1
         handle = self.system.tasks[t].handle
         if self.S[handle.held]:
             held = ", ".join(map(str, self.S[handle.held]))
@@ -204,7 +205,7 @@ class Checks:
         if allowed is None or name in allowed:
             return
         self.excused = True
-        if name in RETRYABLE or self.S[self.system.tasks[t].handle.exhausted]:
+        if name.split()[0] in RETRYABLE or self.S[self.system.tasks[t].handle.exhausted]:
             return
         verb = "kills the process with" if value in KILLED else "fails with"
         self.violate(

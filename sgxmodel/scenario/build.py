@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.driver import structs
+from sgxmodel.driver import structs, user
 from sgxmodel.driver.structs import (
     SGX_EPC_PAGE_IS_FREE,
     process,
@@ -32,7 +32,7 @@ from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_
 from sgxmodel.scenario.processes import Processes
 from sgxmodel.scenario.text import TYPES
 
-LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt")
+LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt", "emodpr")
 SETUP_STEPS = 100_000
 WORKERS = {"kworker": "kworker", "rcu": "rcu_worker"}
 """Daemons of scenarios in which processes end, and their functions."""
@@ -136,6 +136,7 @@ class _Plan:
             structs.mmu_notifier_domain,
             structs.sgx_numa,
             structs.cpu,
+            user.user_copy,
             *revision.statics,
         ):
             layout.static(var)
@@ -146,6 +147,7 @@ class _Plan:
         layout.set(structs.PCMDS_PER_PAGE, scenario.pcmds)
         layout.set(structs.SGX2, int(scenario.sgx2))
         layout.set(structs.THREADS, int(scenario.processes_come_and_go))
+        layout.set(user.USER_COPIES_FAIL, int("user-copy" in dict(scenario.fail)))
 
     def hardware(self) -> None:
         layout = self.layout
@@ -252,7 +254,10 @@ class _Plan:
             word = words.pop(0)
             if kind in ("enclave", "child"):
                 args.append(self.processes[word])
-            elif kind == "rights":
+            elif kind == "pages":
+                low, _, high = word.partition("-")
+                args += (int(low), int(high or low) - int(low) + 1)
+            elif kind in ("permissions", "rights"):
                 args.append("" if word == "none" else word)
             elif kind == "type":
                 args.append(TYPES[word])

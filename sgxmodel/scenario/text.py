@@ -23,6 +23,7 @@ from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, TaskLin
 
 TYPES = {"reg": "REG", "tcs": "TCS", "trim": "TRIM"}
 RIGHTS = ("none", "r", "rw", "rwx")
+PERMISSIONS = ("none", "r", "w", "rw", "rx", "rwx")
 LIMIT = 64
 """Bounds on numbers from outside: EPC pages a node, enclave pages, calls, tasks."""
 
@@ -220,11 +221,21 @@ class _Reader:
             if arg not in RIGHTS:
                 self.error(f"rights are one of {', '.join(RIGHTS)}")
         elif kind == "page":
-            self.whole(arg, 0, self.enclaves[self.children.get(args[0], args[0])] - 1)
+            self.whole(arg, 0, self.size_of(args[0]) - 1)
+        elif kind == "pages":
+            first, dash, last = arg.partition("-")
+            low = self.whole(first, 0, self.size_of(args[0]) - 1)
+            if dash:
+                self.whole(last, low, self.size_of(args[0]) - 1)
+        elif kind == "permissions" and arg not in PERMISSIONS:
+            self.error(f"permissions are one of {', '.join(PERMISSIONS)}")
         elif kind == "type" and arg not in TYPES:
             self.error(f"a page type is one of {', '.join(TYPES)}")
         elif kind == "epc":
             self.whole(arg, 0, sum(self.values.get("epc", Scenario("").epc)) - 1)
+
+    def size_of(self, process: str) -> int:
+        return self.enclaves[self.children.get(process, process)]
 
     def every_call(self) -> list[CallSpec]:
         return [*self.setup, *(c for t in self.tasks for c in t.calls)]

@@ -145,6 +145,7 @@ def _fits(scenario: Scenario) -> None:
 
     known = set(VERB_NUMBERS)
     for call in scenario.all_calls():
+        need("-" not in "".join(call.args[1:2]), "one page a call")
         need(call.verb in known, f"the calls {', '.join(VERB_NUMBERS)}, not with '{call.verb}'")
     for what, _ in scenario.fail:
         need(what in FAIL_NUMBERS, f"the failures {', '.join(FAIL_NUMBERS)}, not '{what}'")
