@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from sgxmodel.driver.structs import (
     ksgxd_control,
+    out_of_scope,
     sgx_epc_page,
     sgx_epc_page_node,
     sgx_get_epc_virt_addr,
@@ -62,7 +63,6 @@ def __sgx_sanitize_pages(dirty_page_list: list_head) -> int:
             return 0
         page = list_first(dirty_page_list)
         if sgx_dirty_page_is_bad(page):
-            sometimes("a dirty page was poisoned")
             node = sgx_epc_page_node(page)
             spin_lock(node.lock)
             list_move(page.list, node.sgx_poison_page_list)
@@ -79,6 +79,7 @@ def __sgx_sanitize_pages(dirty_page_list: list_head) -> int:
             left_dirty += 1
         cond_resched()
     list_splice(dirty, dirty_page_list)
+    out_of_scope(dirty)
     return left_dirty
 
 
@@ -88,7 +89,10 @@ def sgx_dirty_page_is_bad(page: sgx_epc_page) -> bool:
 
     Losing the race means a useless EREMOVE, as sgx_free_epc_page() looks again.
     """
-    return page.poison != 0
+    if page.poison:
+        sometimes("a poisoned page was left as it was at boot")
+        return True
+    return False
 
 
 @part_of("kthread_stop")

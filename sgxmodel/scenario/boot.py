@@ -17,8 +17,7 @@ KINDS = {"secs": PT_SECS, "reg": PT_REG, "va": PT_VA, "none": None}
 def lay_out(layout: Layout, kinds: tuple[str, ...]) -> None:
     """Statics of a scenario that begins at boot."""
     layout.set(BOOT, int(bool(kinds)))
-    if kinds:
-        layout.static(sanitize_stack)
+    layout.static(sanitize_stack)
 
 
 def make_dirty(layout: Layout, pages: list[Any], kinds: tuple[str, ...]) -> None:

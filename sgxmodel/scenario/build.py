@@ -28,6 +28,7 @@ from sgxmodel.machine.layout import Layout, State
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Call, Observer, Silent, System, TaskSpec
 from sgxmodel.revisions import Revision
+from sgxmodel.scenario.boot import lay_out, make_dirty
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.scenario.processes import Processes
 from sgxmodel.scenario.text import TYPES
@@ -140,6 +141,7 @@ class _Plan:
             *revision.statics,
         ):
             layout.static(var)
+        lay_out(layout, scenario.boot)
         layout.set(structs.SGX_NR_TO_SCAN, scenario.scan)
         layout.set(structs.SGX_NR_LOW_PAGES, scenario.low)
         layout.set(structs.SGX_NR_HIGH_PAGES, scenario.high)
@@ -176,6 +178,7 @@ class _Plan:
             mask=tuple(n for n, count in enumerate(self.scenario.epc) if count),
         )
         layout.values[self.space["sgx_nr_free_pages"].counter] = len(self.pages)
+        make_dirty(layout, self.pages, self.scenario.boot)
 
     def epc_page(self, node: sgx_numa_node) -> None:
         """One page, free, at the tail of its node's free list."""

@@ -116,6 +116,7 @@ VERBS = {
         Verb("poison", "memory_error", ("epc",), ("0",), "a memory error in EPC page n"),
         Verb("poison-at", "memory_error_at", ("enclave", "page"), ("0",),
              "a memory error in the EPC page that an address maps"),
+        Verb("stop-ksgxd", "stop_ksgxd", (), ("0",), "sgx_init() fails and stops ksgxd"),
         Verb("signal", "send_signal_to", ("task",), ("0",), "a signal for a task"),
     )
 }  # fmt: skip
@@ -170,7 +171,8 @@ class Scenario:
     ``epc``: pages per node; ``scan``: SGX_NR_TO_SCAN; ``low`` and ``high``:
     watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
     size in pages, a power of two; ``children``: process to the one that may fork
-    it, each once; ``fail``: how often each failure may happen;
+    it, each once; ``boot``: what the first pages hold when ksgxd begins;
+    ``fail``: how often each failure may happen;
     ``small``: every interleaving can be covered in seconds;
     ``promises``: companions that a run of the search must reach.
     """
@@ -184,6 +186,7 @@ class Scenario:
     va_slots: int = 8
     pcmds: int = 32
     sgx2: bool = True
+    boot: tuple[str, ...] = ()
     ksgxd: bool = False
     schedules: int = 300
     small: bool = False

@@ -24,6 +24,7 @@ from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, TaskLin
 TYPES = {"reg": "REG", "tcs": "TCS", "trim": "TRIM"}
 RIGHTS = ("none", "r", "rw", "rwx")
 PERMISSIONS = ("none", "r", "w", "rw", "rx", "rwx")
+BOOT_KINDS = ("secs", "reg", "va", "none")
 LIMIT = 64
 """Bounds on numbers from outside: EPC pages a node, enclave pages, calls, tasks."""
 
@@ -54,6 +55,8 @@ def format(scenario: Scenario) -> str:
         out.append("small")
     if not scenario.sgx2:
         out.append("sgx1")
+    if scenario.boot:
+        out.append("boot " + " ".join(scenario.boot))
     if scenario.ksgxd:
         out.append("ksgxd")
     out += [f"enclave {name} {size}" for name, size in scenario.enclaves]
@@ -137,6 +140,14 @@ class _Reader:
 
     def on_sgx1(self, rest: str) -> None:
         self.once("sgx2", False)
+
+    def on_boot(self, rest: str) -> None:
+        kinds = tuple(rest.split())
+        if not kinds or not set(kinds) <= set(BOOT_KINDS):
+            self.error(f"boot: what dirty pages hold, each one of {', '.join(BOOT_KINDS)}")
+        if "reg" in kinds and "secs" not in kinds:
+            self.error("boot: a regular page is the child of a secs")
+        self.once("boot", kinds)
 
     def on_ksgxd(self, rest: str) -> None:
         self.once("ksgxd", True)
@@ -250,11 +261,23 @@ class _Reader:
             self.error(f"'{name}' is forked twice")
         self.forked.add(name)
 
+    def boots(self) -> None:
+        """Dirty pages are for ksgxd to clean; where it may be stopped there is no driver."""
+        boot = self.values.get("boot", ())
+        if boot and not self.values.get("ksgxd"):
+            self.error("boot: who sanitises the pages? (say 'ksgxd')")
+        if len(boot) > sum(self.values.get("epc", Scenario("").epc)):
+            self.error("boot: more dirty pages than the EPC has")
+        verbs = {call.verb for call in self.every_call()}
+        if "stop-ksgxd" in verbs and not verbs <= {"stop-ksgxd", "poison"}:
+            self.error("stop-ksgxd: sgx_init() has failed, so nobody can open the device")
+
     def finish(self) -> Scenario:
         if "name" not in self.values:
             self.error("no 'scenario NAME' line")
         if not self.tasks:
             self.error("no task")
+        self.boots()
         known = {t.name for t in self.tasks}
         opened = [c.args[0] for c in self.every_call() if c.verb in ("open", "create")]
         for name in opened:

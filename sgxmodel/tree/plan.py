@@ -155,6 +155,7 @@ def _fits(scenario: Scenario) -> None:
     need(len(scenario.enclaves) <= binding.ENCLAVES, f"up to {binding.ENCLAVES} enclaves")
     need(all(size <= PAGES for _, size in scenario.enclaves), f"enclaves of up to {PAGES} pages")
     need(len(scenario.all_calls()) <= binding.CALLS, f"up to {binding.CALLS} calls")
+    need(not scenario.boot, "an EPC that is clean at boot")
     need(scenario.pcmds == 32, "32 PCMDs a page: the driver's layout is fixed")
 
 
