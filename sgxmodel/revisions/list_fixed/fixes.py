@@ -377,3 +377,9 @@ def sgx_dirty_page_is_bad(page: sgx_epc_page) -> bool:
     sgx_free_epc_page() puts it on the poison list, and looks under node->lock.
     """
     return False
+
+
+@part_of("sgx_encl_add_page")
+def sgx_encl_undo_add(encl: sgx_encl) -> None:
+    """E1: the page that EEXTEND did not measure is removed, and no child any more."""
+    encl.secs_child_cnt -= 1
