@@ -17,7 +17,7 @@ VERB_NUMBERS = {
     for n, verb in enumerate(
         (
             "open", "create", "add", "init", "touch", "accept", "modify", "remove", "munmap",
-            "close", "reclaim", "direct", "poison", "poison-at", "signal", "run",
+            "close", "reclaim", "direct", "poison", "poison-at", "signal", "run", "exit", "mmap",
         )
     )
 }  # fmt: skip

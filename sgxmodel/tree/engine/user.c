@@ -42,20 +42,31 @@ void *eng_err_ptr(long error, const char *func)
 
 /* -- system calls --------------------------------------------------------------------------- */
 
-static int do_open(int encl)
+/* PTEs and TLBs of a mapping go; mmap_lock is held.  The mapping, whose file is still held. */
+static struct vm_area_struct *unmap_all(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma = mm->vma;
+
+	if (!vma)
+		return NULL;
+	for (int page = 0; page < 64; page++)
+		mm->pte[page] = 0;
+	for (int i = 0; i < W.ntask; i++)
+		if (mm->cpus >> i & 1)
+			interrupt(i);
+	mm->vma = NULL;
+	return vma;
+}
+
+/* mmap() of the whole enclave; what is there already makes room (MAP_FIXED). */
+static int map(int encl, struct file *file)
 {
 	struct mm_struct *mm = process_mm(encl);
-	struct process *proc = &procs[encl];
-	struct vm_area_struct *vma;
-	struct file *file = file_new(encl);
-	int ret = tree_open(file);
+	struct vm_area_struct *vma, *old;
+	int ret;
 
-	if (ret) {
-		engine_free(file);
-		return ret;
-	}
-	proc->file = file;
 	eng_mmap_lock(mm, 1, "mmap");
+	old = unmap_all(mm);
 	vma = engine_alloc(sizeof(*vma), "sizeof(struct vm_area_struct)");
 	*vma = (struct vm_area_struct){
 		.vm_start = base_of(encl),
@@ -71,6 +82,36 @@ static int do_open(int encl)
 		mm->vma = vma;
 	}
 	eng_mmap_unlock(mm, 1, "mmap");
+	if (old) {
+		eng_fput(old->vm_file);
+		engine_free(old);
+	}
+	return ret;
+}
+
+static int do_open(int encl)
+{
+	struct file *file = file_new(encl);
+	int ret = tree_open(file);
+
+	if (ret) {
+		engine_free(file);
+		return ret;
+	}
+	procs[encl].file = file;
+	return map(encl, file);
+}
+
+static int do_mmap(int encl)
+{
+	struct file *file = procs[encl].file;
+	int ret;
+
+	if (!file)
+		return -EBADF;
+	file->refs++;
+	ret = map(encl, file);
+	eng_fput(file);
 	return ret;
 }
 
@@ -93,20 +134,26 @@ static int do_munmap(int encl)
 	struct vm_area_struct *vma;
 
 	eng_mmap_lock(mm, 1, "munmap");
-	vma = mm->vma;
-	if (vma) {
-		for (int page = 0; page < 64; page++)
-			mm->pte[page] = 0;
-		for (int i = 0; i < W.ntask; i++)
-			if (mm->cpus >> i & 1)
-				tlb_flush(&W.task[i]);
-		mm->vma = NULL;
-	}
+	vma = unmap_all(mm);
 	eng_mmap_unlock(mm, 1, "munmap");
 	if (vma) {
 		eng_fput(vma->vm_file);
 		engine_free(vma);
 	}
+	return 0;
+}
+
+/* The process lives on: sgx_release() finds its mm on the list. */
+static int do_close(int encl)
+{
+	struct file *file;
+
+	do_munmap(encl);
+	eng_yield_point();
+	file = procs[encl].file;
+	procs[encl].file = NULL;
+	if (file)
+		eng_fput(file);
 	return 0;
 }
 
@@ -246,6 +293,10 @@ static int dispatch(struct task *task, const struct eng_call *call)
 		return do_open(call->encl);
 	case V_MUNMAP:
 		return do_munmap(call->encl);
+	case V_MMAP:
+		return do_mmap(call->encl);
+	case V_CLOSE:
+		return do_close(call->encl);
 	case V_TOUCH:
 	case V_ACCEPT:
 	case V_RUN:
@@ -262,7 +313,7 @@ static int in_process(struct task *task, const struct eng_call *call)
 	int ret;
 
 	if (procs[call->encl].dying || !mm || !mm->users)
-		return is_access(call->verb) ? RESULT_SIGSEGV : call->verb == V_MUNMAP ? 0 : -EBADF;
+		return is_access(call->verb) ? RESULT_SIGSEGV : call->verb == V_MUNMAP || call->verb == V_CLOSE ? 0 : -EBADF;
 	mm->users++;
 	task->pub.mm = mm;
 	task->ready = ready_for(call);
@@ -296,7 +347,7 @@ int user_call(struct task *task, const struct eng_call *call)
 	case V_SIGNAL:
 		ret = do_signal(call->arg);
 		break;
-	case V_CLOSE:
+	case V_EXIT:
 		ret = do_exit(call->encl);
 		break;
 	default:
