@@ -9,7 +9,8 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.search.explore.machine import Broken, Problem, Row
+from sgxmodel.search.explore.machine import Broken, Check, Problem, Row
+from sgxmodel.search.explore.races import Access
 
 LOCKS, DATA = 2, 4
 Instruction = tuple[Any, ...]
@@ -29,6 +30,8 @@ class Toy:
     want: tuple[int, int] | None = None
     scratch: int = 0
     alone: frozenset[int] = frozenset()
+    groups: Sequence[Sequence[int]] = ()
+    named: frozenset[int] = frozenset()
 
     def __attrs_post_init__(self) -> None:
         self.names: Sequence[str] = [f"T{t}" for t in range(len(self.programs))]
@@ -79,6 +82,10 @@ class Toy:
                 raise Broken("assert", f"T{t} finds {args}")
         return (following, register)
 
+    @property
+    def checks(self) -> Sequence[Check]:
+        return (self.check,)
+
     def check(self, row: Row) -> Sequence[Problem]:
         if self.bad is None or (self.guard >= 0 and row[self.guard]):
             return ()
@@ -97,6 +104,21 @@ class Toy:
 
     def canonical(self, row: list[Any]) -> None:
         pass
+
+
+class Open(Toy):
+    """A toy whose loads, stores, tests and assertions may race; increments are atomic."""
+
+    def access(self, t: int, local: Any, row: Row) -> Access | None:
+        what, *args = self.programs[t][local[0]]
+        slots = frozenset(args[:1])
+        if what in ("load", "order", "assert"):
+            return Access(slots, frozenset(), True)
+        if what == "store":
+            return Access(frozenset(), slots, True)
+        if what == "await":
+            return Access(slots, frozenset(), False)
+        return Access(slots, slots, False) if what == "increment" else None
 
 
 def body(rng: Random, depth: int, length: int, base: int) -> list[Instruction]:
@@ -126,14 +148,14 @@ def body(rng: Random, depth: int, length: int, base: int) -> list[Instruction]:
     return out
 
 
-def toy(seed: int) -> Toy:
+def toy(seed: int, of: type[Toy] = Toy) -> Toy:
     """A random system with one kind of thing that can go wrong, besides deadlock."""
     rng = Random(seed)
     tasks = rng.choice((2, 2, 3))
     programs = [body(rng, 0, rng.randrange(2, 6), 0) for _ in range(tasks)]
     kind = rng.choice(("deadlock", "assert", "invariant", "final"))
     slots = rng.sample(range(LOCKS, LOCKS + DATA), 2)
-    made = Toy(programs)
+    made = of(programs)
     if kind == "assert":
         programs[0].append(("assert", slots[0], rng.randrange(3)))
     elif kind == "invariant":

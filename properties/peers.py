@@ -28,7 +28,7 @@ from properties.peers_steps import (
     T,
     V,
 )
-from sgxmodel.search.explore.machine import Problem, Row
+from sgxmodel.search.explore.machine import Check, Problem, Row
 
 __all__ = ["LARGE", "MEDIUM", "SMALL", "Peers", "Size"]
 
@@ -40,6 +40,7 @@ class Peers(Lines):
 
     def __init__(self, size: Size, bug: int = 0) -> None:
         self.size, self.bug = size, bug
+        self.checks: Sequence[Check] = (self.check,)
         n, e = size.n, size.e
         self.flags = 5
         self.link = self.flags + n

@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
 
-from properties.explore_toys import LOCKS, Toy, toy
+from properties.explore_toys import LOCKS, Open, Toy, toy
+from sgxmodel.search.explore.discipline import RACY
 from sgxmodel.search.explore.explorer import Budget, Count, Explorer, Finding
 from sgxmodel.search.explore.liveness import fair_cycle
-from sgxmodel.search.explore.machine import Row
-from sgxmodel.search.explore.races import Access, Races
+from sgxmodel.search.explore.races import Races
+from sgxmodel.search.explore.rows import Memo, Rows
 from sgxmodel.search.explore.zero_one import smallest
 
 A, B = 0, 1
@@ -27,19 +29,6 @@ COUNTERS = Toy([[("increment", LOCKS + t % 4)] * 6 for t in range(3)])
 LOST = Toy([[("load", X), ("store", X, 1)]] * 2, want=(X, 1))
 SPIN = Toy([[("load", X), ("again", 0, 0)], [("increment", X)]])
 GIVEN_UP = Toy([[("load", X), ("again", 0, 0)]] * 2)
-
-
-class Open(Toy):
-    """A toy whose loads and stores may race."""
-
-    def access(self, t: int, local: Any, row: Row) -> Access | None:
-        what, *args = self.programs[t][local[0]]
-        slots = frozenset(args[:1])
-        if what == "load":
-            return Access(slots, frozenset(), True)
-        if what == "store":
-            return Access(frozenset(), slots, True)
-        return Access(slots, slots, False) if what == "increment" else None
 
 
 def explore(machine: Toy, reduction: bool = False) -> Explorer:
@@ -92,7 +81,8 @@ def preemptions_of(machine: Toy, finding: Finding) -> int:
         current = move.task
         outcome = explorer.space.step(current, shared, local_ids[current]).outcomes[move.choice]
         local_ids[current] = explorer.space.local_id(current, outcome.local)
-        shared = explorer.space.row_id(explorer.space.applied(shared, outcome.delta))
+        if outcome.delta:
+            shared = explorer.space.follows(shared, explorer.space.change(outcome.delta))
     return count
 
 
@@ -126,6 +116,16 @@ def test_a_lock_keeps_them_apart_and_marked_accesses_do_not_race() -> None:
         assert Races(explore(machine), machine).find() is None
 
 
+@pytest.mark.parametrize("reduction", [False, True])
+def test_a_slot_that_a_lock_protects_may_be_of_a_racy_kind(reduction: bool) -> None:
+    section = [("lock", A), ("store", X, 1), ("unlock", A), ("increment", Y)]
+    machine = Open([section, section])
+    machine.kinds = ["a", "b", *("data" for _ in machine.kinds[LOCKS:])]
+    explorer = explore(machine, reduction)
+    assert not reduction or explorer.discipline.of(X) is RACY
+    assert Races(explorer, machine).find() is None
+
+
 def test_an_interrupt_gives_what_there_is() -> None:
     def interrupt(count: Count) -> None:
         if count.depth == 5:
@@ -147,3 +147,14 @@ def test_an_interrupt_gives_what_there_is() -> None:
 def test_a_budget_ends_the_search_and_says_so(budget: Budget, why: str) -> None:
     result = Explorer(COUNTERS, reduction=False, budget=budget).run()
     assert (result.closed, result.why) == (False, why)
+
+
+def test_what_is_read_in_two_orders_is_remembered_right() -> None:
+    rows = Rows(3, (), frozenset(), lambda row: None)
+    memo = Memo[str](rows)
+    states = [rows.pack(row) for row in product((0, 1), repeat=3)]
+    for i, packed in enumerate(states):
+        memo.put(packed, [0, 1, 2] if i % 3 else [2, 0, 1], str(i))
+    for i, packed in enumerate(states):
+        assert memo.get(packed) in (None, str(i))
+    assert memo.get(states[-1]) == "7"

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
-from properties.explore_toys import toy
+from properties.explore_toys import Open, toy
 from sgxmodel.search.explore.explorer import Explorer
+from sgxmodel.search.explore.liveness import fair_cycle
+from sgxmodel.search.explore.races import Races
 
 SEEDS = 400
 SHARDS = 8
@@ -18,7 +20,7 @@ SHARDS = 8
 def states(explorer: Explorer) -> Iterator[tuple[Any, ...]]:
     """(shared state, local state of every task), as the machine has them."""
     for state in explorer.seen:
-        row = explorer.space.rows[state & explorer.shared]
+        row = explorer.space.row(state & explorer.shared)
         yield (row, *(explorer.local(t, state) for t in explorer.tasks))
 
 
@@ -50,3 +52,24 @@ def test_no_verdict_changes_and_no_visible_state_is_lost(shard: int) -> None:
             seen = set(states(reduced))
             assert seen <= set(states(full)), seed
             assert at_rest(reduced) == at_rest(full), seed
+
+
+@pytest.mark.parametrize("shard", range(SHARDS))
+def test_no_race_and_no_fair_cycle_is_lost(shard: int) -> None:
+    raced = cycled = 0
+    for seed in range(shard, SEEDS, SHARDS):
+        machine = toy(seed, Open)
+        assert isinstance(machine, Open)
+        full = Explorer(machine, reduction=False, keep_going=True)
+        reduced = Explorer(machine, reduction=True, keep_going=True)
+        if full.run().findings:
+            continue
+        reduced.run()
+        races = [Races(explorer, machine).find() for explorer in (full, reduced)]
+        assert (races[0] is None) == (races[1] is None), seed
+        cycles = [fair_cycle(explorer) for explorer in (full, reduced)]
+        assert (cycles[0] is None) == (cycles[1] is None), seed
+        raced += races[0] is not None
+        cycled += cycles[0] is not None
+    assert raced
+    assert cycled

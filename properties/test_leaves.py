@@ -17,6 +17,8 @@ from sgxmodel.hardware.encls import (
     EAUG,
     EBLOCK,
     ECREATE,
+    EDBGRD,
+    EDBGWR,
     EEXTEND,
     EINIT,
     ELDU,
@@ -74,6 +76,12 @@ Situation = Callable[[Epc], Operands]
 
 def eadd(m: Epc, p: Any, secs: Any, at: int = 0, kind: str = PT_REG) -> Operands:
     return EADD, p, secs, at, kind, None
+
+
+def debugged(m: Epc, **fields: Any) -> Any:
+    secs, page = m.enclave(**fields)
+    m.put(secs, debug=1)
+    return page
 
 
 def ewb(m: Epc, p: Any, va: Any = None, slot: int = 0) -> Operands:
@@ -278,6 +286,13 @@ OUTCOMES: list[tuple[str, str, Any, Situation]] = [
     ("EAUG", "not initialised", GP, lambda m: (EAUG, m.frame(), m.secs(init=False), 0)),
     ("EAUG", "after the range", GP, lambda m: (EAUG, m.frame(), m.secs(), 4)),
     ("EAUG", "before the range", GP, lambda m: (EAUG, m.frame(), m.secs(), -1)),
+    ("EDBGRD", "debug enclave", 0, lambda m: (EDBGRD, debugged(m))),
+    ("EDBGRD", "no debug enclave", GP, lambda m: (EDBGRD, m.enclave()[1])),
+    ("EDBGRD", "invalid", PF, lambda m: (EDBGRD, m.frame())),
+    ("EDBGRD", "VA page", GP, lambda m: (EDBGRD, m.va())),
+    ("EDBGRD", "pending", PF, lambda m: (EDBGRD, debugged(m, pending=1))),
+    ("EDBGWR", "debug enclave", 0, lambda m: (EDBGWR, debugged(m))),
+    ("EDBGWR", "no debug enclave", GP, lambda m: (EDBGWR, m.enclave()[1])),
     ("EMODPR", "REG", 0, lambda m: (EMODPR, m.enclave()[1], "r")),
     ("EMODPR", "invalid", PF, lambda m: (EMODPR, m.frame(), "r")),
     ("EMODPR", "TCS", PF, lambda m: (EMODPR, m.enclave(PT_TCS)[1], "r")),
@@ -693,7 +708,7 @@ def check_counts(m: Epc) -> None:
 
 def try_to_enter(m: Epc, p: Any, cpu: int) -> None:
     usable = kind(m, p) == "child" and m.S[p.page_type] == PT_REG
-    if usable and not m.S[p.pending] and not m.S[p.modified]:
+    if usable and "w" in m.S[p.perms] and not m.S[p.pending] and not m.S[p.modified]:
         m.enter(p, cpu)
 
 

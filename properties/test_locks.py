@@ -150,7 +150,7 @@ def test_many_readers_or_one_writer(steps: list[tuple[int, str]]) -> None:
         held = [bench.S[task.held] for task in bench.tasks]
         assert held == [(sem,) * (t in holders) for t in range(3)]
         readers = {bench.tasks[t] for t, verb in holders.items() if verb == "read"}
-        assert set(bench.S[sem.readers]) == readers
+        assert bench.S[sem.readers] == len(readers)
 
 
 @pytest.mark.parametrize("prim", [spin_lock, spin_unlock, mutex_lock, mutex_unlock])

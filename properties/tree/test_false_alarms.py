@@ -74,7 +74,7 @@ def test_stays_away(tree: Path, name: str) -> None:
 
 def test_a_callback_of_a_page_table_is_one_step(tree: Path) -> None:
     """apply_to_page_range() holds the page table's lock: PTEs are no data race."""
-    made = runner(tree, "add-reclaim-fault")
+    made = runner(tree, "build-full")
     for step in range(1, 200):
         for found in made.replay(Schedule(((step, 1),)), True):
             assert "young" not in found.violation.function

@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-from properties.tree.trees import edited, engine_of, kinds, runner, searched
+from properties.tree.trees import edited, engine_of, first_seen, kinds, runner
 from sgxmodel.search.schedule import Schedule
 
 HAND_MADE_FREE = """{
@@ -34,8 +34,11 @@ FAULTS = {
     "uncounted": [("ioctl.c", "\t\tsgx_encl_shrink(encl, NULL);\n", "")],
     "secs-busy": [("encl.c", "_load_secs(encl);\n\tif (IS_ERR(epc_page)) {\n\t\tif (PTR_ERR(epc_page) == -EBUSY)",  # noqa: E501
                    "_load_secs(encl);\n\tif (IS_ERR(epc_page)) {\n\t\tif (0)")],
+    "head": [("main.c", "\t\tlist_add_tail(&epc_page->list, &sgx_active_page_list);\n\t\tspin_unlock",  # noqa: E501
+              "\t\tlist_add(&epc_page->list, &sgx_active_page_list);\n\t\tspin_unlock")],
 }  # fmt: skip
 WHERE = {
+    "head": ("young-head", ("14-progress", "sgx_reclaim_pages")),
     "unmarked": ("retype-reclaim", ("1-one-list", "sgx_mark_page_reclaimable")),
     "uncounted": ("remove-reclaim", ("12-va-slots", "sgx_encl_shrink")),
     "secs-busy": ("eaug-secs", ("15-errno", "sgx_encl_eaug_page")),
@@ -58,7 +61,7 @@ def test_found(tree: Path, scratch: Path, fault: str) -> None:
     name, key = WHERE[fault]
     copy = edited(tree, scratch / tree.name / fault, FAULTS[fault])
     assert key not in kinds(tree, name, 3000)
-    first = [searched(copy, name, 20_000, seed).first.get(key, 20_000) for seed in range(10)]
+    first = [first_seen(copy, name, key, 20_000, seed) for seed in range(10)]
     assert median(first) < 6000, first
 
 

@@ -22,7 +22,7 @@ from sgxmodel.scenario.coverage import call_coverage, coverage
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.text import parse
 from sgxmodel.search import known
-from sgxmodel.search.target import Plan, check_target
+from sgxmodel.search.target import MEMORY_MB, Plan, check_target
 from sgxmodel.search.verdict import Checked, Verdict, worst
 from sgxmodel.tree.plan import runnable
 from sgxmodel.tree.target import TreePlan, check_tree, is_tree
@@ -85,6 +85,19 @@ MARGIN = 0.6
     is_flag=True,
     help="Cover every interleaving (small scenarios); ends in HOLDS if it closes.",
 )
+@click.option(
+    "--no-reduction",
+    is_flag=True,
+    help="With --exhaustive: one step an operation, for those who do not trust reductions.",
+)
+@click.option(
+    "--memory",
+    type=click.IntRange(50, 10**6),
+    default=MEMORY_MB,
+    metavar="MB",
+    show_default=True,
+    help="With --exhaustive: past it a search is INCONCLUSIVE; each job has as much.",
+)
 @click.option("--coverage", "counts", is_flag=True, help="Count all that was seen.")
 @click.option(
     "--patch",
@@ -123,6 +136,8 @@ def check_command(
     json_file: str | None,
     jobs: int,
     exhaustive: bool,
+    no_reduction: bool,
+    memory: int,
     counts: bool,
     patches: tuple[Path, ...],
     known_file: Path | None,
@@ -159,7 +174,17 @@ def check_command(
         tree_plan = TreePlan(target, scenarios, patches, schedules, seed, deadline, jobs, cc)
         checked, interrupted = _run_tree(tree_plan, json_file)
     else:
-        plan = Plan(target, scenarios, schedules, seed, deadline, jobs, exhaustive)
+        plan = Plan(
+            target,
+            scenarios,
+            schedules,
+            seed,
+            deadline,
+            jobs,
+            exhaustive,
+            reduction=not no_reduction,
+            memory_mb=memory,
+        )
         checked, interrupted = _run(
             len(scenarios), scenarios, lambda runs: check_target(plan, runs)
         )
@@ -229,7 +254,7 @@ def _json_writable(path: Path) -> None:
         raise UserError(f"{path}: cannot be written: give --json another file")
 
 
-Results = Callable[[Callable[[int, int], None]], Iterable["Checked | None"]]
+Results = Callable[[Callable[[str], None]], Iterable["Checked | None"]]
 
 
 def _run(total: int, scenarios: Sequence[Scenario], results: Results) -> tuple[list[Checked], bool]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from sgxmodel.driver.structs import SGX_EPC_PAGE_IS_FREE, control
-from sgxmodel.kernel.list import entries
+from sgxmodel.kernel.list import entries, list_head
 from sgxmodel.kernel.task import TASK_RUNNING
 from sgxmodel.machine.layout import CURRENT, State
 from sgxmodel.machine.op import Fault, primitive
@@ -16,6 +16,12 @@ def _free(S: State, control: control) -> list[str]:
 
 def _isolated(S: State, control: control) -> list[str]:
     return [p.name for p in control.pages if S[p.isolator] is not None]
+
+
+def _taken_uncounted(S: State, control: control) -> bool:
+    """Whether more pages are counted as free than there are, with the poisoned ones."""
+    poisoned = [p for p in control.pages if S[p.poison] and S[p.flags] & SGX_EPC_PAGE_IS_FREE]
+    return bool(S[control.counter] > len(_free(S, control)) + len(poisoned))
 
 
 def _available(S: State, control: control) -> str:
@@ -30,10 +36,24 @@ def _available(S: State, control: control) -> str:
     return ""
 
 
+def _nothing(S: State, control: control) -> bool:
+    """Whether there is no such page.  Looks at as little as it can: an exhaustive search
+    takes what is read here for something that allocators share."""
+    if S[control.reclaimable.next] is not control.reclaimable:
+        return False
+    for head in dict.fromkeys(p.home.free_page_list for p in control.pages):
+        pos = S[head.next]
+        while pos is not head and isinstance(pos, list_head):
+            if not S[pos.container.poison]:
+                return False
+            pos = S[pos.next]
+    return not _isolated(S, control)
+
+
 @primitive(silent=True, access="none")
 def note_exhaustion(S: State, control: control) -> None:
     """In an attempt to allocate: was there really nothing, at this moment?"""
-    if not _available(S, control):
+    if _nothing(S, control):
         S[S[CURRENT].exhausted] = 1
 
 
@@ -53,13 +73,17 @@ def nothing_was_left(S: State, control: control) -> None:
 
 @primitive(silent=True, access="none")
 def busy_means_somebody_makes_room(S: State, control: control) -> None:
-    """-EBUSY promises that ksgxd was asked, or that a pass is under way."""
+    """-EBUSY promises that ksgxd was or will be asked, or that a pass is under way.
+
+    An allocator that took the last page and has not counted it yet (both are
+    not one step) asks when it has.
+    """
     ksgxd = S[control.ksgxd]
     if ksgxd is None or S[ksgxd.state] == TASK_RUNNING:
         return
-    if _free(S, control) or _isolated(S, control):
+    if S[control.reclaimable.next] is control.reclaimable:
         return
-    if not entries(S, control.reclaimable, limit=1):
+    if _free(S, control) or _isolated(S, control) or _taken_uncounted(S, control):
         return
     raise Fault(
         "15-errno",

@@ -1,47 +1,40 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""ioctl.c: create, add pages, init, modify types, remove pages."""
+"""ioctl.c: create, add pages, init, and how ioctls exclude each other (SGX2: sgx2.py)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sgxmodel.driver.seam import PAGE_ADDED, PAGE_LOADED, PAGE_RETYPED, SECS_CREATED, VA_PAGE
+from sgxmodel.driver.seam import PAGE_ADDED, SECS_CREATED, VA_PAGE
 from sgxmodel.driver.structs import (
-    EAGAIN,
     EBUSY,
     EFAULT,
     EINVAL,
     EIO,
-    ENODEV,
     ENOMEM,
     EPERM,
     ERESTARTSYS,
     PFN_DOWN,
-    SGX2,
     SGX_ENCL_CREATED,
     SGX_ENCL_INITIALIZED,
     SGX_ENCL_IOCTL,
     SGX_VA_SLOT_COUNT,
     backing_cache,
-    encls_failed,
     encls_faulted,
     mm_of,
     process,
     sgx_encl,
-    sgx_encl_page,
     sgx_get_epc_virt_addr,
     va_page_cache,
 )
+from sgxmodel.driver.user import progress
 from sgxmodel.hardware.encls import (
     EADD,
     ECREATE,
     EEXTEND,
     EINIT,
-    EMODPR,
-    EMODT,
-    ETRACK,
 )
-from sgxmodel.hardware.epcm import PF, PT_REG, PT_SECS, PT_TCS, PT_TRIM
+from sgxmodel.hardware.epcm import PT_SECS
 from sgxmodel.kernel.list import list_add, list_del
 from sgxmodel.kernel.lock import down_read, mutex_lock, mutex_unlock, up_read
 from sgxmodel.kernel.memory import IS_ERR, fput, kfree, kzalloc, xa_erase, xa_insert
@@ -54,13 +47,12 @@ if TYPE_CHECKING:
     from sgxmodel.driver.encl import (
         sgx_alloc_va_page,
         sgx_encl_free_epc_page,
-        sgx_encl_load_page,
         sgx_encl_page_alloc,
     )
     from sgxmodel.driver.file import fdget, fdput
-    from sgxmodel.driver.main import sgx_alloc_epc_page, sgx_reclaim_direct
-    from sgxmodel.driver.mm import on_each_encl_cpu, sgx_zap_enclave_ptes
+    from sgxmodel.driver.main import sgx_alloc_epc_page
     from sgxmodel.driver.seam import track_page, untrack_page
+    from sgxmodel.driver.user import copy_from_user, copy_to_user
     from sgxmodel.kernel.mm import mm_struct
 
 
@@ -143,6 +135,8 @@ def sgx_ioc_enclave_create(encl: sgx_encl, size: int) -> Any:
     """sgx_ioc_enclave_create()."""
     if test_bit(SGX_ENCL_CREATED, encl.flags):
         return -EINVAL
+    if copy_from_user():
+        return -EFAULT
     return sgx_encl_create(encl, size)
 
 
@@ -199,15 +193,37 @@ def sgx_encl_add_page(mm: mm_struct, encl: sgx_encl, index: int, page_type: str)
 
 
 @kernel
-def sgx_ioc_enclave_add_pages(mm: mm_struct, encl: sgx_encl, index: int, page_type: str) -> Any:
-    """sgx_ioc_enclave_add_pages() of one page; a failed EADD or EEXTEND is not undone."""
+def sgx_ioc_enclave_add_pages(
+    mm: mm_struct, encl: sgx_encl, first: int, length: int, page_type: str
+) -> Any:
+    """sgx_ioc_enclave_add_pages(): a failed EADD or EEXTEND is not undone.
+
+    A signal ends it: -ERESTARTSYS before the first page, else a short count.
+    """
     if not test_bit(SGX_ENCL_CREATED, encl.flags) or test_bit(SGX_ENCL_INITIALIZED, encl.flags):
         return -EINVAL
-    if index >= encl.size:
+    if copy_from_user():
+        return -EFAULT
+    if first + length > encl.size:
         return -EINVAL
-    if signal_pending():
-        return -ERESTARTSYS
-    return sgx_encl_add_page(mm, encl, index, page_type)
+    ret: Any = 0
+    c = 0
+    while c < length:
+        if signal_pending():
+            if not c:
+                ret = -ERESTARTSYS
+            else:
+                sometimes("a signal ended an ioctl half way")
+            break
+        ret = sgx_encl_add_page(mm, encl, first + c, page_type)
+        if ret:
+            break
+        c += 1
+    if ret and c:
+        sometimes("an ioctl failed half way")
+    if copy_to_user():
+        return -EFAULT
+    return progress(ret, c, length)
 
 
 @kernel
@@ -215,6 +231,8 @@ def sgx_ioc_enclave_init(encl: sgx_encl) -> int:
     """sgx_encl_init(): EINIT under encl->lock.  The SECS is resident: see sgx_reclaimer_write."""
     if not test_bit(SGX_ENCL_CREATED, encl.flags) or test_bit(SGX_ENCL_INITIALIZED, encl.flags):
         return -EINVAL
+    if copy_from_user():
+        return -EFAULT
     mutex_lock(encl.lock)
     ret = EINIT(sgx_get_epc_virt_addr(encl.secs.epc_page))
     if encls_faulted(ret):
@@ -226,123 +244,6 @@ def sgx_ioc_enclave_init(encl: sgx_encl) -> int:
         set_bit(SGX_ENCL_INITIALIZED, encl.flags)
     mutex_unlock(encl.lock)
     return ret
-
-
-@kernel
-def sgx_ioc_sgx2_ready(encl: sgx_encl) -> int:
-    """sgx_ioc_sgx2_ready()."""
-    if not SGX2:
-        return -ENODEV
-    if not test_bit(SGX_ENCL_INITIALIZED, encl.flags):
-        return -EINVAL
-    return 0
-
-
-@kernel
-def sgx_enclave_etrack(encl: sgx_encl) -> int:
-    """sgx_enclave_etrack(): open an epoch and drive everybody out; encl->lock is held."""
-    secs = sgx_get_epc_virt_addr(encl.secs.epc_page)
-    ret = ETRACK(secs)
-    if ret:
-        sometimes("ETRACK had to be repeated")
-        on_each_encl_cpu(encl)
-        ret = ETRACK(secs)
-        if ret:
-            return -EFAULT
-    on_each_encl_cpu(encl)
-    return 0
-
-
-@kernel
-def sgx_enclave_modify_types(encl: sgx_encl, index: int, page_type: str) -> Any:
-    """sgx_enclave_modify_types() of one page: REG to TCS, REG or TCS to TRIM."""
-    if page_type != PT_TCS and page_type != PT_TRIM:
-        return -EINVAL
-    sgx_reclaim_direct()
-    mutex_lock(encl.lock)
-    entry = sgx_encl_load_page(encl, index)
-    if IS_ERR(entry):
-        ret = -EAGAIN if entry == -EBUSY else -EFAULT
-        goto("out_unlock")
-    if not (entry.type == PT_REG or (entry.type == PT_TCS and page_type == PT_TRIM)):
-        ret = -EINVAL
-        goto("out_unlock")
-    max_prot_restore = entry.vm_max_prot_bits
-    if entry.type == PT_REG and page_type == PT_TCS:
-        entry.vm_max_prot_bits = "rw"
-        # Nobody may reclaim the page while the mutex is released.
-        if untrack_page(entry.epc_page, PAGE_RETYPED):
-            sometimes("-EAGAIN: the page to retype is being reclaimed")
-            ret = -EAGAIN
-            goto("out_entry_changed")
-        mutex_unlock(encl.lock)
-        sgx_zap_enclave_ptes(encl, index)
-        mutex_lock(encl.lock)
-        track_page(entry.epc_page, PAGE_RETYPED)
-    ret = EMODT(sgx_get_epc_virt_addr(entry.epc_page), page_type)
-    if encls_faulted(ret):
-        ret = -EFAULT
-        goto("out_entry_changed")
-    if encls_failed(ret):
-        sometimes("EMODT refused the page")
-        ret = -EFAULT
-        goto("out_entry_changed")
-    ret = sgx_enclave_etrack(encl)
-    if ret:
-        ret = -EFAULT
-        goto("out_unlock")
-    entry.type = page_type
-    sometimes("a page changed its type")
-    goto("out_unlock")
-    label("out_entry_changed")
-    entry.vm_max_prot_bits = max_prot_restore
-    label("out_unlock")
-    mutex_unlock(encl.lock)
-    return ret
-
-
-@kernel
-def sgx_encl_remove_pages(encl: sgx_encl, index: int) -> int:
-    """sgx_encl_remove_pages() of one page: trimmed and accepted."""
-    sgx_reclaim_direct()
-    mutex_lock(encl.lock)
-    entry = sgx_encl_load_page(encl, index)
-    if IS_ERR(entry):
-        ret = -EAGAIN if entry == -EBUSY else -EFAULT
-        goto("out_unlock")
-    if entry.type != PT_TRIM:
-        ret = -EPERM
-        goto("out_unlock")
-    # An accepted TRIM page faults here, one not yet accepted is not modifiable.
-    ret = EMODPR(sgx_get_epc_virt_addr(entry.epc_page), "rwx")
-    if ret != PF:
-        sometimes("a trimmed page was not accepted yet")
-        ret = -EPERM
-        goto("out_unlock")
-    if untrack_page(entry.epc_page, PAGE_LOADED):
-        sometimes("-EBUSY: the page to remove is being reclaimed")
-        ret = -EBUSY
-        goto("out_unlock")
-    sgx_encl_announce_removal(entry)
-    mutex_unlock(encl.lock)
-    sgx_zap_enclave_ptes(encl, index)
-    mutex_lock(encl.lock)
-    sgx_encl_free_epc_page(entry.epc_page)
-    encl.secs_child_cnt -= 1
-    entry.epc_page = None
-    xa_erase(encl.page_array, PFN_DOWN(entry.desc))
-    sgx_encl_shrink(encl, None)
-    kfree(entry)
-    sometimes("a page was removed")
-    ret = 0
-    label("out_unlock")
-    mutex_unlock(encl.lock)
-    return ret
-
-
-@part_of("sgx_encl_remove_pages")
-def sgx_encl_announce_removal(entry: sgx_encl_page) -> None:
-    """Nothing tells a fault between here and the free that the page is going."""
 
 
 # -- sgx_ioctl(): one at a time an enclave, by SGX_ENCL_IOCTL -----------------------------
@@ -380,12 +281,12 @@ def ioctl_create(proc: process, size: int) -> Any:
 
 
 @part_of("sgx_ioctl")
-def ioctl_add_page(proc: process, index: int, page_type: str) -> Any:
+def ioctl_add_page(proc: process, first: int, length: int, page_type: str) -> Any:
     """SGX_IOC_ENCLAVE_ADD_PAGES."""
     encl = ioctl_begin(proc)
     if IS_ERR(encl):
         return encl
-    ret = sgx_ioc_enclave_add_pages(mm_of(proc), encl, index, page_type)
+    ret = sgx_ioc_enclave_add_pages(mm_of(proc), encl, first, length, page_type)
     ioctl_end(proc, encl)
     return ret
 
@@ -397,31 +298,5 @@ def ioctl_init(proc: process) -> Any:
     if IS_ERR(encl):
         return encl
     ret = sgx_ioc_enclave_init(encl)
-    ioctl_end(proc, encl)
-    return ret
-
-
-@part_of("sgx_ioctl")
-def ioctl_modify_type(proc: process, index: int, page_type: str) -> Any:
-    """SGX_IOC_ENCLAVE_MODIFY_TYPES."""
-    encl = ioctl_begin(proc)
-    if IS_ERR(encl):
-        return encl
-    ret = sgx_ioc_sgx2_ready(encl)
-    if not ret:
-        ret = sgx_enclave_modify_types(encl, index, page_type)
-    ioctl_end(proc, encl)
-    return ret
-
-
-@part_of("sgx_ioctl")
-def ioctl_remove_page(proc: process, index: int) -> Any:
-    """SGX_IOC_ENCLAVE_REMOVE_PAGES."""
-    encl = ioctl_begin(proc)
-    if IS_ERR(encl):
-        return encl
-    ret = sgx_ioc_sgx2_ready(encl)
-    if not ret:
-        ret = sgx_encl_remove_pages(encl, index)
     ioctl_end(proc, encl)
     return ret

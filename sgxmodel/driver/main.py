@@ -10,6 +10,7 @@ from sgxmodel.driver.ghost import (
     note_exhaustion,
     nothing_was_left,
 )
+from sgxmodel.driver.sanitize import BOOT
 from sgxmodel.driver.structs import (
     EBUSY,
     ENOMEM,
@@ -25,6 +26,7 @@ from sgxmodel.driver.structs import (
     next_node,
     node_isset,
     numa_node,
+    sgx_dirty_page_list,
     sgx_epc_page,
     sgx_epc_page_node,
     sgx_get_epc_virt_addr,
@@ -51,6 +53,7 @@ from sgxmodel.kernel.ref import (
     test_bit,
 )
 from sgxmodel.kernel.task import (
+    WARN_ON,
     cond_resched,
     finish_wait,
     numa_node_id,
@@ -72,6 +75,7 @@ if TYPE_CHECKING:
         sgx_va_page_full,
     )
     from sgxmodel.driver.mm import on_each_encl_cpu, sgx_encl_is_young, sgx_zap_enclave_ptes
+    from sgxmodel.driver.sanitize import __sgx_sanitize_pages
     from sgxmodel.driver.seam import sgx_can_reclaim, sgx_poison_tracked, sgx_reclaim_pages
 
 # -- the reclaim pass, as far as the revisions share it -----------------------------------
@@ -187,7 +191,14 @@ def sgx_reclaim_direct() -> None:
 
 @kernel
 def ksgxd() -> int:
-    """ksgxd(), after its sanitising: reclaim up to the high watermark, then sleep."""
+    """ksgxd(): sanitise, then reclaim up to the high watermark and sleep, again and again.
+
+    The second pass is for SECS pages, whose children made the first EREMOVE fail.
+    """
+    if BOOT:
+        __sgx_sanitize_pages(sgx_dirty_page_list)
+        left = __sgx_sanitize_pages(sgx_dirty_page_list)
+        WARN_ON(left, "10-epcm: pages are dirty after both passes")
     while not READ_ONCE(ksgxd_control.stop):
         while True:
             prepare_to_wait(ksgxd_control.ksgxd_waitq)

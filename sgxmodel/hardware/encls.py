@@ -223,7 +223,7 @@ def _sealed(S: State, p: frame, version: int) -> tuple[Any, ...]:
     """What the MAC covers: identity, type, attributes, contents and version."""
     kind = S[p.page_type]
     if kind == PT_SECS:
-        own = (S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch])
+        own = (S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch], S[p.debug])
         return (kind, own, 0, "", 0, 0, 0, None, version)
     eid = S[S[p.enclavesecs].eid]
     flags = (S[p.perms], S[p.pending], S[p.modified], S[p.pr])
@@ -271,7 +271,7 @@ def ELDU(
     S[p.page_type] = mac[0]
     if secs is None:
         S[p.valid] = 1
-        S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch] = mac[1]
+        S[p.eid], S[p.elrange], S[p.initialized], S[p.epoch], S[p.debug] = mac[1]
     else:
         _fresh_child(S, p, secs, linaddr)
         S[p.perms], S[p.pending], S[p.modified], S[p.pr], S[p.contents] = mac[3:8]
@@ -296,9 +296,11 @@ def EAUG(S: State, p: frame, secs: frame, linaddr: int) -> int:
     return 0
 
 
-@primitive()
+@primitive(choices=lambda S, p, perms: _on_request("emodpr")(S, p))
 def EMODPR(S: State, p: frame, perms: str) -> int:
     """Restrict permissions of a regular page; also how an accepted TRIM page shows (#PF)."""
+    if _fails(S, p, "emodpr"):
+        return SGX_PAGE_NOT_MODIFIABLE
     if not S[p.valid]:
         return PF
     if S[p.pending] or S[p.modified]:
@@ -333,6 +335,36 @@ def EMODT(S: State, p: frame, page_type: str) -> int:
     S[p.perms] = ""
     S[p.pr] = 0
     return 0
+
+
+@primitive(access="none", silent=True)
+def make_debug(S: State, secs: frame) -> None:
+    """ATTRIBUTES.DEBUG of the template that ECREATE was given."""
+    S[secs.debug] = 1
+
+
+@primitive()
+def EDBGRD(S: State, p: frame) -> int:
+    """Read 8 bytes of a page of a debug enclave."""
+    if not S[p.valid]:
+        return PF
+    if S[p.page_type] not in CHILD_TYPES:
+        return GP
+    if S[p.pending] or S[p.modified] or S[p.page_type] == PT_TRIM:
+        return PF
+    return 0 if S[S[p.enclavesecs].debug] else GP
+
+
+@primitive()
+def EDBGWR(S: State, p: frame) -> int:
+    """Write 8 bytes of a page; of the token that stands for its contents nothing changes."""
+    if not S[p.valid]:
+        return PF
+    if S[p.page_type] not in CHILD_TYPES:
+        return GP
+    if S[p.pending] or S[p.modified] or S[p.page_type] == PT_TRIM:
+        return PF
+    return 0 if S[S[p.enclavesecs].debug] else GP
 
 
 @primitive()

@@ -37,7 +37,8 @@ def enclave_access(S: State, mm: mm_struct, index: int) -> str:
     if fresh:
         # The page walk sets Accessed (SDM vol. 3A, 4.8); the EPCM is looked at after it.
         S[mm.young + index] = 1
-    if fresh and (S[p.pending] or S[p.modified] or S[p.page_type] != PT_REG):
+    refused = S[p.pending] or S[p.modified] or S[p.page_type] != PT_REG
+    if fresh and (refused or "w" not in S[p.perms]):
         aex(S, S[CURRENT])
         return BAD
     enter(S, p)

@@ -60,6 +60,7 @@ class processor(Struct):
     fail_ecreate: int = 0
     fail_eaug: int = 0
     fail_emodt: int = 0
+    fail_emodpr: int = 0
     cpus: ClassVar[tuple[Any, ...]] = ()
 
 
@@ -88,6 +89,7 @@ class frame(Struct):
     children: int = 0
     initialized: int = 0
     elrange: int = 0
+    debug: int = 0
     # In a VA page:
     versions: Array
     versions_len: int
@@ -110,6 +112,7 @@ CLEAR = {
     "children": 0,
     "initialized": 0,
     "elrange": 0,
+    "debug": 0,
 }
 
 

@@ -48,6 +48,7 @@ class Names:
     def __init__(self, layout: Layout) -> None:
         kinds = layout.kinds
         slots = [slot for slot, kind in enumerate(kinds) if kind in NAMED]
+        self.slots = frozenset(slots)
         self.key = itemgetter(*slots)
         self.kinds = kinds
         self.frames = [h for h in _owners(layout, "frame.valid") if isinstance(h, frame)]
@@ -60,6 +61,9 @@ class Names:
     def hides(self, slot: int) -> bool:
         """Whether code must never read this slot."""
         return self.kinds[slot] in SECRET
+
+    slots: frozenset[int]
+    """All that matters for renaming, and all that it changes."""
 
     def canonical(self, row: list[Any]) -> None:
         """Rename everything in one shared state."""
@@ -171,7 +175,7 @@ def _data(data: Any, eids: Any, versions: Any, epochs: Any) -> Any:
 def _seal(seal: Any, eids: Any, versions: Any, epochs: Any) -> Any:
     own = seal[1]
     if seal[0] == PT_SECS:
-        own = (eids[own[0]], own[1], own[2], epochs[own[0]][own[3]])
+        own = (eids[own[0]], own[1], own[2], epochs[own[0]][own[3]], own[4])
     else:
         own = eids[own]
     return (seal[0], own, *seal[2:-1], versions[seal[-1]])

@@ -41,7 +41,7 @@ from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import LOAD, Fault, Op, Primitive
 from sgxmodel.machine.system import START, Call, System
 from sgxmodel.scenario.build import World
-from sgxmodel.scenario.model import KILLED, result_name
+from sgxmodel.scenario.model import KILLED, PARTLY, result_name
 
 FLAGS, ENCLAVES, REFERENCES, COUNT, PAGE, LINKS, REQUEST, MAPPINGS = 1, 2, 4, 8, 16, 32, 64, 128
 GROUPS = (FLAGS, ENCLAVES, REFERENCES, COUNT, LINKS, MAPPINGS)
@@ -58,7 +58,9 @@ LEAVES = frozenset(
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, Primitive)
 )
-RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "NOT_TRACKED", "0"})
+RESISTED = ("sgx_encl_free_epc_page", "ksgxd")
+RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "-ESRCH", "NOT_TRACKED", "0"})
+"""-ESRCH: the process is not there, not yet or not any more; that is no failure of the call."""
 BLAMED = dict.fromkeys(("user_touch", "user_run", "user_accept"), "sgx_vma_fault")
 """The kernel's side of a user's access."""
 Outcomes = dict[tuple[int, int], set[str]]
@@ -137,9 +139,8 @@ class Checks:
                 self._written(t, slot, groups, site, prim.silent)
         if prim.lock:
             self._lock(t, op, held, site)
-        elif self.passed and prim.name.startswith("list_") and writes:
-            # A page that leaves the list or comes back to it waits anew.
-            self.passed.pop(op[1].container, None)
+        elif writes and prim.name.startswith("list_"):
+            self._moved(t, op[1].container)
         elif prim in LEAVES and type(result) is int:
             self.leaves[prim.name, result] += 1
 
@@ -174,7 +175,7 @@ class Checks:
     def fault(self, t: int, site: Site, fault: Fault) -> None:
         if fault.kind not in FAULTS:
             raise fault
-        if self.requested and site.function == "sgx_encl_free_epc_page" and fault.kind == "10-epcm":
+        if self.requested and fault.kind == "10-epcm" and site.function in RESISTED:
             return  # the SECS of a child that was made to resist
         title, _, message = fault.message.partition("\n")
         self.violate(FAULTS[fault.kind](site.function, title, message))
@@ -184,7 +185,8 @@ class Checks:
 
     def returned(self, t: int, call: Call, value: Any) -> None:
         name = result_name(value)
-        self.results[call.text.split()[0], name] += 1
+        kind, partly, _ = name.partition(" after ")
+        self.results[call.text.split()[0], f"{kind} {PARTLY}" if partly else name] += 1
         handle = self.system.tasks[t].handle
         if self.S[handle.held]:
             held = ", ".join(map(str, self.S[handle.held]))
@@ -204,7 +206,7 @@ class Checks:
         if allowed is None or name in allowed:
             return
         self.excused = True
-        if name in RETRYABLE or self.S[self.system.tasks[t].handle.exhausted]:
+        if name.split()[0] in RETRYABLE or self.S[self.system.tasks[t].handle.exhausted]:
             return
         verb = "kills the process with" if value in KILLED else "fails with"
         self.violate(
@@ -281,6 +283,10 @@ class Checks:
                     "before and after;\nno page is isolated, rotated or removed",
                 )
             )
+
+    def _moved(self, t: int, page: Any) -> None:
+        """A page that leaves the list or comes back to it waits anew."""
+        self.passed.pop(page, None)
 
     def _isolation(self, slot: int, site: Site) -> None:
         """Count how often each waiting page was passed over by the reclaimer."""

@@ -14,6 +14,8 @@ def check_end(view: View) -> Iterator[tuple[str, str]]:
     """(title, message) of everything that is left."""
     S, world = view.S, view.world
     listed = set()
+    # sgx_init() failed and gives up the whole EPC: sgx_page_cache_teardown().
+    stopped = bool(S[world.layout.namespace["ksgxd"].stop])
     for head, role in view.static_lists:
         if role in ("free", "poison"):
             pos = S[head.next]
@@ -21,7 +23,7 @@ def check_end(view: View) -> Iterator[tuple[str, str]]:
                 listed.add(pos)
                 pos = S[pos.next]
     for page in view.pages:
-        if page.list not in listed and not S[page.leaked]:
+        if page.list not in listed and not S[page.leaked] and not stopped:
             yield (f"{page} is lost", f"flags {view.flags(S[page.flags])}, on no free list")
     for handle in (*world.encls, *world.encl_pages, *world.va_pages):
         if S[handle.slots[0]] is not FREED:

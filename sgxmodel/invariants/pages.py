@@ -164,6 +164,12 @@ def _in_progress(view: View, page: sgx_epc_page, role: str) -> Iterator[Finding]
 
 def count_drift(view: View) -> int:
     """sgx_nr_free_pages minus the pages on free lists."""
+    drift: int = view.S[view.counter] - on_free_lists(view)
+    return drift
+
+
+def on_free_lists(view: View) -> int:
+    """How many pages the free lists have."""
     S = view.S
     free = 0
     for node in view.world.nodes:
@@ -173,5 +179,4 @@ def count_drift(view: View) -> int:
             if free > len(view.pages):
                 break
             pos = S[pos.next]
-    drift: int = S[view.counter] - free
-    return drift
+    return free

@@ -36,6 +36,11 @@ class View:
         self.static_lists.append((self.reclaimable, "reclaimable"))
         if self.unreclaimable is not None:
             self.static_lists.append((self.unreclaimable, "unreclaimable"))
+        self.dirty_lists: list[tuple[list_head, str]] = []
+        if world.scenario.boot:
+            on_stack = space["sanitize"].dirty_on_stack
+            self.dirty_lists = [(space["sgx_dirty_page_list"], "dirty"), (on_stack, "dirty")]
+            self.static_lists += self.dirty_lists
         self.iso_lists = [(head, "isolate") for head in world.isos.values()]
 
     def flags(self, value: int) -> str:

@@ -106,10 +106,13 @@ def might_sleep(S: State, what: str) -> None:
 
 
 class rw_semaphore(Embedded):
-    """mmap_lock: many readers or one writer; everybody may sleep."""
+    """mmap_lock: many readers or one writer; everybody may sleep.
+
+    ``readers`` is how many there are: in what order they came changes nothing.
+    """
 
     writer: Any = None
-    readers: Any = ()
+    readers: int = 0
 
 
 def _no_writer(S: State, sem: rw_semaphore) -> bool:
@@ -131,7 +134,7 @@ def down_read(S: State, sem: rw_semaphore) -> None:
     _sem_alive(S, sem)
     _might_sleep(S, f"down_read({sem})")
     task = S[CURRENT]
-    S[sem.readers] = (*S[sem.readers], task)
+    S[sem.readers] = S[sem.readers] + 1
     S[task.held] = (*S[task.held], sem)
 
 
@@ -139,12 +142,12 @@ def down_read(S: State, sem: rw_semaphore) -> None:
 def up_read(S: State, sem: rw_semaphore) -> None:
     """Release a shared hold."""
     task = S[CURRENT]
-    if task not in S[sem.readers]:
+    if sem not in S[task.held] or S[sem.writer] is task:
         raise Fault("bad-unlock", f"{task} releases {sem}, which it does not hold")
-    readers = list(S[sem.readers])
-    readers.remove(task)
-    S[sem.readers] = tuple(readers)
-    S[task.held] = tuple(held for held in S[task.held] if held is not sem)
+    S[sem.readers] = S[sem.readers] - 1
+    held = list(S[task.held])
+    held.remove(sem)
+    S[task.held] = tuple(held)
 
 
 @primitive(enabled=_nobody, access="none", acquires=True, lock=1)
@@ -184,4 +187,4 @@ def downgrade_write(S: State, sem: rw_semaphore) -> None:
     if S[sem.writer] is not task:
         raise Fault("bad-unlock", f"{task} downgrades {sem}, held by {S[sem.writer]}")
     S[sem.writer] = None
-    S[sem.readers] = (task,)
+    S[sem.readers] = 1

@@ -124,7 +124,7 @@ def mmdrop(S: State, mm: mm_struct) -> None:
 def locked(S: State, mm: mm_struct, write: bool = False) -> None:
     """mmap_assert_locked(), mmap_assert_write_locked()."""
     task, sem = S[CURRENT], mm.mmap_lock
-    if S[sem.writer] is task or (not write and task in S[sem.readers]):
+    if S[sem.writer] is task or (not write and sem in S[task.held]):
         return
     raise Fault("17-lock-order", f"BUG: {mm} is used without its mmap_lock", fatal=True)
 

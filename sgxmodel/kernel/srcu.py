@@ -16,7 +16,7 @@ from sgxmodel.machine.op import Fault, primitive
 
 
 class srcu_struct(Embedded):
-    """``readers``: tasks in a read section; ``waiting``: (who, readers that it waits for).
+    """``readers``: tasks in a read section, sorted; ``waiting``: (who, readers that it waits for).
 
     Who waits is a task in synchronize_srcu() or an object that call_srcu() was given.
     """
@@ -41,7 +41,7 @@ def srcu_read_lock(S: State, ssp: srcu_struct) -> None:
     """Enter a read section; it may sleep."""
     _alive(S, ssp)
     task = S[CURRENT]
-    S[ssp.readers] = (*S[ssp.readers], task)
+    S[ssp.readers] = tuple(sorted((*S[ssp.readers], task), key=str))
     S[task.held] = (*S[task.held], ssp)
 
 

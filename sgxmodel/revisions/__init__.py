@@ -12,13 +12,25 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.driver import encl, file, ioctl, main, mm, mmu_notifier, process
+from sgxmodel.driver import (
+    encl,
+    file,
+    ioctl,
+    main,
+    mm,
+    mmu_notifier,
+    process,
+    ptrace,
+    sanitize,
+    sgx2,
+    user,
+)
 from sgxmodel.errors import UnknownNameError
 from sgxmodel.machine.program import Program, functions_of
 from sgxmodel.revisions import list_fixed, list_v2, mainline
 from sgxmodel.revisions.base import Lists
 
-DRIVER = (main, encl, ioctl, file, mm, mmu_notifier, process)
+DRIVER = (main, encl, ioctl, sgx2, ptrace, sanitize, user, file, mm, mmu_notifier, process)
 
 
 @attrs.frozen(eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.driver import structs
+from sgxmodel.driver import structs, user
 from sgxmodel.driver.structs import (
     SGX_EPC_PAGE_IS_FREE,
     process,
@@ -28,11 +28,12 @@ from sgxmodel.machine.layout import Layout, State
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Call, Observer, Silent, System, TaskSpec
 from sgxmodel.revisions import Revision
+from sgxmodel.scenario.boot import lay_out, make_dirty
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.scenario.processes import Processes
 from sgxmodel.scenario.text import TYPES
 
-LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt")
+LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt", "emodpr")
 SETUP_STEPS = 100_000
 WORKERS = {"kworker": "kworker", "rcu": "rcu_worker"}
 """Daemons of scenarios in which processes end, and their functions."""
@@ -136,9 +137,11 @@ class _Plan:
             structs.mmu_notifier_domain,
             structs.sgx_numa,
             structs.cpu,
+            user.user_copy,
             *revision.statics,
         ):
             layout.static(var)
+        lay_out(layout, scenario.boot)
         layout.set(structs.SGX_NR_TO_SCAN, scenario.scan)
         layout.set(structs.SGX_NR_LOW_PAGES, scenario.low)
         layout.set(structs.SGX_NR_HIGH_PAGES, scenario.high)
@@ -146,6 +149,7 @@ class _Plan:
         layout.set(structs.PCMDS_PER_PAGE, scenario.pcmds)
         layout.set(structs.SGX2, int(scenario.sgx2))
         layout.set(structs.THREADS, int(scenario.processes_come_and_go))
+        layout.set(user.USER_COPIES_FAIL, int("user-copy" in dict(scenario.fail)))
 
     def hardware(self) -> None:
         layout = self.layout
@@ -174,6 +178,7 @@ class _Plan:
             mask=tuple(n for n, count in enumerate(self.scenario.epc) if count),
         )
         layout.values[self.space["sgx_nr_free_pages"].counter] = len(self.pages)
+        make_dirty(layout, self.pages, self.scenario.boot)
 
     def epc_page(self, node: sgx_numa_node) -> None:
         """One page, free, at the tail of its node's free list."""
@@ -252,7 +257,10 @@ class _Plan:
             word = words.pop(0)
             if kind in ("enclave", "child"):
                 args.append(self.processes[word])
-            elif kind == "rights":
+            elif kind == "pages":
+                low, _, high = word.partition("-")
+                args += (int(low), int(high or low) - int(low) + 1)
+            elif kind in ("permissions", "rights"):
                 args.append("" if word == "none" else word)
             elif kind == "type":
                 args.append(TYPES[word])

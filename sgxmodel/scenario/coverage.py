@@ -44,6 +44,8 @@ REASONS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("EAUG", ("#PF",)),
         ("EBLOCK", ("SGX_BLKSTATE", "SGX_NOTBLOCKABLE", "SGX_PG_INVLD", "SGX_PG_IS_SECS")),
         ("ECREATE", ("#PF",)),
+        ("EDBGRD", ("#GP",)),
+        ("EDBGWR", ("#GP", "#PF")),
         ("EEXTEND", ("#GP", "#PF")),
         ("EINIT", ("#GP", "#PF")),
         ("ELDU", ("SGX_MAC_COMPARE_FAIL", "#GP", "#PF")),
@@ -57,7 +59,7 @@ REASONS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("ETRACK", ("SGX_PREV_TRK_INCMPL",)),
         ("", ("ETRACK had to be repeated",)),
     ),
-    AFTER_WRONG: (("init", ("-EIO",)), ("", ("loading a page failed",))),
+    AFTER_WRONG: (("init", ("-EIO",)), ("", ("loading a page failed", "EDBGWR failed"))),
     "nobody is inside an enclave when its pages are removed": (("EREMOVE", ("SGX_ENCLAVE_ACT",)),),
     "the reclaimer holds a reference, so the last one cannot be put meanwhile": (
         ("", ("release met a page that is being reclaimed",)),

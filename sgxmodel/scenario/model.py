@@ -40,11 +40,15 @@ ERRNO = {
     "ERESTARTSYS": ERESTARTSYS,
 }
 ERRNO_NAMES = {-value: f"-{name}" for name, value in ERRNO.items()}
+PARTLY = "after some"
+"""Of a range of pages, some were done before the result."""
 KILLED = (VM_FAULT_SIGBUS, SIGSEGV, VM_FAULT_OOM)
 
 
 def result_name(value: object) -> str:
-    """A call's result in kernel words: 0, -EBUSY, SIGBUS, ..."""
+    """A call's result in kernel words: 0, -EBUSY, SIGBUS, '-EAGAIN after 2' (pages), ..."""
+    if isinstance(value, tuple):
+        return f"{result_name(value[0])} after {value[1]}"
     if isinstance(value, int):
         return ERRNO_NAMES.get(value, str(value))
     return "0" if value is None else str(value)
@@ -62,6 +66,7 @@ class Verb:
 
 
 IOCTL = ("0", "-EBADF", "-EBUSY", "-EINVAL")
+PARTIAL = tuple(f"{name} {PARTLY}" for name in ("-EINVAL", "-EAGAIN", "-EFAULT"))
 FAULT = ("0", "SIGBUS", "SIGSEGV", "OOM")
 
 VERBS = {
@@ -70,20 +75,33 @@ VERBS = {
         Verb("open", "user_open", ("enclave",), ("0", "-ENOMEM", "-EINTR"), "open() and mmap()"),
         Verb("create", "ioctl_create", ("enclave", "size"),
              (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE"),
-        Verb("add", "ioctl_add_page", ("enclave", "page", "type"),
-             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "EADD, before init"),
-        Verb("init", "ioctl_init", ("enclave",), (*IOCTL, "-EIO", "-EPERM"), "EINIT"),
+        Verb("add", "ioctl_add_page", ("enclave", "pages", "type"),
+             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS", f"0 {PARTLY}",
+              f"-EBUSY {PARTLY}", f"-ENOMEM {PARTLY}", f"-EIO {PARTLY}",
+              f"-ERESTARTSYS {PARTLY}"), "EADD, before init"),
+        Verb("init", "ioctl_init", ("enclave",), (*IOCTL, "-EIO", "-EPERM", "-EFAULT"),
+             "EINIT"),
         Verb("touch", "user_touch", ("enclave", "page"), FAULT, "write to a page"),
         Verb("run", "user_run", ("enclave", "page"), FAULT,
              "stay inside and write to a page several times"),
         Verb("accept", "user_accept", ("enclave", "page"), (*FAULT, "NOT_TRACKED"),
              "EACCEPT; of an absent page, EAUG first"),
-        Verb("modify", "ioctl_modify_type", ("enclave", "page", "type"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT"), "change a page's type to TCS or TRIM"),
-        Verb("remove", "ioctl_remove_page", ("enclave", "page"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", "-EPERM"),
-             "remove a trimmed, accepted page"),
-        Verb("mmap", "user_mmap", ("enclave",), ("0", "-EBADF", "-ENOMEM", "-EINTR", "-EACCES"),
+        Verb("restrict", "ioctl_restrict", ("enclave", "pages", "permissions"),
+             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", *PARTIAL), "take permissions away"),
+        Verb("modify", "ioctl_modify_type", ("enclave", "pages", "type"),
+             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", *PARTIAL), "make pages TCS or TRIM"),
+        Verb("remove", "ioctl_remove_page", ("enclave", "pages"),
+             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", "-EPERM", f"-EAGAIN {PARTLY}",
+              f"-EFAULT {PARTLY}", f"-EPERM {PARTLY}", f"-EBUSY {PARTLY}"),
+             "remove trimmed, accepted pages"),
+        Verb("create-debug", "ioctl_create_debug", ("enclave", "size"),
+             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE, for a debugger"),
+        Verb("peek", "ptrace_peek", ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
+             "a debugger reads a word"),
+        Verb("poke", "ptrace_poke", ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
+             "a debugger writes a word"),
+        Verb("mmap", "user_mmap", ("enclave", "rights"),
+             ("0", "-EBADF", "-ENOMEM", "-EINTR", "-EACCES"),
              "map the whole enclave"),
         Verb("munmap", "user_munmap", ("enclave",), ("0",), "the mapping goes"),
         Verb("munmap-page", "user_munmap_page", ("enclave", "page"), ("0", "-ENOMEM"),
@@ -99,6 +117,7 @@ VERBS = {
         Verb("poison", "memory_error", ("epc",), ("0",), "a memory error in EPC page n"),
         Verb("poison-at", "memory_error_at", ("enclave", "page"), ("0",),
              "a memory error in the EPC page that an address maps"),
+        Verb("stop-ksgxd", "stop_ksgxd", (), ("0",), "sgx_init() fails and stops ksgxd"),
         Verb("signal", "send_signal_to", ("task",), ("0",), "a signal for a task"),
     )
 }  # fmt: skip
@@ -140,6 +159,8 @@ FAILURES = {
     "epa": "EPA",
     "eaug": "EAUG",
     "emodt": "EMODT",
+    "emodpr": "EMODPR",
+    "user-copy": "user_copy",
 }
 """What a scenario may let fail, and where: an allocation or a leaf."""
 
@@ -151,7 +172,8 @@ class Scenario:
     ``epc``: pages per node; ``scan``: SGX_NR_TO_SCAN; ``low`` and ``high``:
     watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
     size in pages, a power of two; ``children``: process to the one that may fork
-    it, each once; ``fail``: how often each failure may happen;
+    it, each once; ``boot``: what the first pages hold when ksgxd begins;
+    ``fail``: how often each failure may happen;
     ``small``: every interleaving can be covered in seconds;
     ``promises``: companions that a run of the search must reach.
     """
@@ -165,6 +187,7 @@ class Scenario:
     va_slots: int = 8
     pcmds: int = 32
     sgx2: bool = True
+    boot: tuple[str, ...] = ()
     ksgxd: bool = False
     schedules: int = 300
     small: bool = False

@@ -23,6 +23,8 @@ from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, TaskLin
 
 TYPES = {"reg": "REG", "tcs": "TCS", "trim": "TRIM"}
 RIGHTS = ("none", "r", "rw", "rwx")
+PERMISSIONS = ("none", "r", "w", "rw", "rx", "rwx")
+BOOT_KINDS = ("secs", "reg", "va", "none")
 LIMIT = 64
 """Bounds on numbers from outside: EPC pages a node, enclave pages, calls, tasks."""
 
@@ -53,6 +55,8 @@ def format(scenario: Scenario) -> str:
         out.append("small")
     if not scenario.sgx2:
         out.append("sgx1")
+    if scenario.boot:
+        out.append("boot " + " ".join(scenario.boot))
     if scenario.ksgxd:
         out.append("ksgxd")
     out += [f"enclave {name} {size}" for name, size in scenario.enclaves]
@@ -137,6 +141,14 @@ class _Reader:
     def on_sgx1(self, rest: str) -> None:
         self.once("sgx2", False)
 
+    def on_boot(self, rest: str) -> None:
+        kinds = tuple(rest.split())
+        if not kinds or not set(kinds) <= set(BOOT_KINDS):
+            self.error(f"boot: what dirty pages hold, each one of {', '.join(BOOT_KINDS)}")
+        if "reg" in kinds and "secs" not in kinds:
+            self.error("boot: a regular page is the child of a secs")
+        self.once("boot", kinds)
+
     def on_ksgxd(self, rest: str) -> None:
         self.once("ksgxd", True)
 
@@ -204,6 +216,8 @@ class _Reader:
         kinds = [k for k in spec.args if k != "size"]
         if kinds[-1:] == ["type"] and verb == "add" and len(args) == len(kinds) - 1:
             args = [*args, "reg"]
+        if verb == "mmap" and len(args) == len(kinds) - 1:
+            args = [*args, "rw"]
         if len(args) != len(kinds):
             self.error(f"usage: {verb} {' '.join(k.upper() for k in kinds)}".rstrip())
         for kind, arg in zip(kinds, args, strict=True):
@@ -220,11 +234,21 @@ class _Reader:
             if arg not in RIGHTS:
                 self.error(f"rights are one of {', '.join(RIGHTS)}")
         elif kind == "page":
-            self.whole(arg, 0, self.enclaves[self.children.get(args[0], args[0])] - 1)
+            self.whole(arg, 0, self.size_of(args[0]) - 1)
+        elif kind == "pages":
+            first, dash, last = arg.partition("-")
+            low = self.whole(first, 0, self.size_of(args[0]) - 1)
+            if dash:
+                self.whole(last, low, self.size_of(args[0]) - 1)
+        elif kind == "permissions" and arg not in PERMISSIONS:
+            self.error(f"permissions are one of {', '.join(PERMISSIONS)}")
         elif kind == "type" and arg not in TYPES:
             self.error(f"a page type is one of {', '.join(TYPES)}")
         elif kind == "epc":
             self.whole(arg, 0, sum(self.values.get("epc", Scenario("").epc)) - 1)
+
+    def size_of(self, process: str) -> int:
+        return self.enclaves[self.children.get(process, process)]
 
     def every_call(self) -> list[CallSpec]:
         return [*self.setup, *(c for t in self.tasks for c in t.calls)]
@@ -239,13 +263,25 @@ class _Reader:
             self.error(f"'{name}' is forked twice")
         self.forked.add(name)
 
+    def boots(self) -> None:
+        """Dirty pages are for ksgxd to clean; where it may be stopped there is no driver."""
+        boot = self.values.get("boot", ())
+        if boot and not self.values.get("ksgxd"):
+            self.error("boot: who sanitises the pages? (say 'ksgxd')")
+        if len(boot) > sum(self.values.get("epc", Scenario("").epc)):
+            self.error("boot: more dirty pages than the EPC has")
+        verbs = {call.verb for call in self.every_call()}
+        if "stop-ksgxd" in verbs and not verbs <= {"stop-ksgxd", "poison"}:
+            self.error("stop-ksgxd: sgx_init() has failed, so nobody can open the device")
+
     def finish(self) -> Scenario:
         if "name" not in self.values:
             self.error("no 'scenario NAME' line")
         if not self.tasks:
             self.error("no task")
+        self.boots()
         known = {t.name for t in self.tasks}
-        opened = [c.args[0] for c in self.every_call() if c.verb in ("open", "create")]
+        opened = [c.args[0] for c in self.every_call() if c.verb == "open"]
         for name in opened:
             if name in self.children:
                 self.error(f"'{name}' is a child: it has its parent's file")

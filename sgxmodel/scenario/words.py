@@ -63,6 +63,11 @@ class Words:
             if path is not None:
                 heads.append(lists.find(layout.namespace, path))
         heads += world.isos.values()
+        if world.scenario.boot:
+            heads += [
+                layout.namespace["sgx_dirty_page_list"],
+                layout.namespace["sanitize"].dirty_on_stack,
+            ]
         several = len(world.nodes) > 1
         self.heads: list[tuple[list_head, str]] = [(h, _list_name(h.name, several)) for h in heads]
         self.all_heads = set(heads)

@@ -228,7 +228,7 @@ class _Side:
             shared = state & explorer.shared
             row = self.rows.get(shared)
             if row is None:
-                row = self.rows[shared] = self.eye.look(explorer.space.rows[shared])
+                row = self.rows[shared] = self.eye.look(explorer.space.row(shared))
             locals_ = [explorer.local(t, state) for t in explorer.tasks]
             said: list[object] = []
             for local in locals_:
@@ -293,9 +293,10 @@ class _Side:
         explorer = self.explorer
         for table in explorer.tables:
             shared, local = table.split(state)
-            for outcome in explorer.space.step(table.t, shared, local).outcomes:
-                move = Move(table.t, outcome.choices[0])
-                yield move, state + table.difference(shared, local, outcome)
+            space = explorer.space
+            for way in space.ways(table.t, space.step(table.t, shared, local)):
+                move = Move(table.t, way[3].choices[0])
+                yield move, state + table.difference(shared, local, way)
 
 
 Node = tuple[int, Entries, Entries]

@@ -2,17 +2,15 @@
 """The checkers, for a search of all states rather than of one run.
 
 What a run's checkers remember becomes part of the states (a task's accounting,
-the locked section that it is in, whether a result is excused), or is looked at
-in every shared state.  Two things need a run as a whole and stay with sampled
-runs: the count of how often a page was passed over (14-progress), and
-happens-before clocks, which in an exhaustive search are two enabled accesses
-in one state.
+the locked section that it is in, whether a result is excused, how often a page
+was passed over), or is looked at in every shared state.  Happens-before clocks
+stay with sampled runs: a race is two enabled accesses in one state.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from operator import itemgetter
+from functools import partial
 from typing import Any
 
 from sgxmodel.hardware.names import Names
@@ -30,37 +28,40 @@ from sgxmodel.invariants.checks import (
 from sgxmodel.invariants.enclaves import check_enclave, check_references
 from sgxmodel.invariants.end import check_end
 from sgxmodel.invariants.mappings import check_mappings
-from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
+from sgxmodel.invariants.pages import Finding, check_flags, check_structure, on_free_lists
 from sgxmodel.invariants.view import View
 from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import Op
 from sgxmodel.machine.system import System
 from sgxmodel.scenario.build import World
-from sgxmodel.search.explore.machine import Broken, Problem, Row
+from sgxmodel.search.explore.machine import Broken, Check, Problem, Row
+from sgxmodel.search.explore.program import Renames
 from sgxmodel.search.observe import Secret
 
 
 class EveryState(Checks):
     """Checkers without a memory of their own; see ``explore.program.Watch``."""
 
-    extra: Sequence[str] = ("excused", "requested")
+    extra: Sequence[str] = ("excused", "requested", "passed")
 
     def __init__(self, world: World, sequential: Outcomes | None = None) -> None:
         super().__init__(world, sequential)
-        self.names = Names(world.layout)
+        self.names: Renames = Names(world.layout)
         self.secret = Secret(self.names)
         self.quiet = View(world)
         self.list_guards = frozenset(self.quiet.list_locks)
         self.enclave_guards = frozenset(encl.lock.owner for encl in world.encls)
         self.guards = self.list_guards | self.enclave_guards
-        self.groups = [
-            Remembered(self.quiet, evaluate)
+        heads = [node.free_page_list for node in world.nodes]
+        self.free_heads = frozenset(slot for head in heads for slot in (head.next, head.prev))
+        self.node_locks = frozenset(node.lock for node in world.nodes)
+        self.checks: Sequence[Check] = [
+            partial(_problems, self.quiet, evaluate)
             for evaluate in (check_structure, _flags, check_references, _enclaves)
         ]
 
     def begin(self, system: System, extra: int = 0) -> None:
         self.at = extra
-        self.old: list[int] = []
         super().begin(system)
         self.races = _NoClocks()  # type: ignore[assignment]
 
@@ -82,6 +83,14 @@ class EveryState(Checks):
     def requested(self, value: bool) -> None:
         self.S[self.at + 1] = int(value)
 
+    @property
+    def passed(self) -> dict[Any, tuple[int, int]]:
+        return dict(self.S[self.at + 2] or ())
+
+    @passed.setter
+    def passed(self, value: dict[Any, tuple[int, int]]) -> None:
+        self.S[self.at + 2] = tuple(value.items())
+
     def memory(self, t: int) -> Any:
         scan = self.scan.get(t)
         seen = None if scan is None else (tuple(scan), t in self.looked)
@@ -89,10 +98,10 @@ class EveryState(Checks):
 
     def remember(self, t: int, memory: Any, S: Any) -> None:
         self.S = self.view.S = S
-        self.old = []
         self.secret.value = None
         self.balance[t], seen, self.ready[t] = memory
         self.carried = self.balance[t]
+        self.counted = self.freed = 0
         self.scan.pop(t, None)
         self.looked.discard(t)
         if seen is not None:
@@ -113,35 +122,46 @@ class EveryState(Checks):
 
     def _written(self, t: int, slot: int, groups: int, site: Any, silent: bool) -> None:
         if groups & COUNT:
-            self.drift = count_drift(self.view)
-            self.balance[t] = self.carried + self.drift - self._before()
+            self._counts(t, slot)
+            self.balance[t] = self.carried + self.counted - self.freed
             self.count_site = site
         super()._written(t, slot, groups & ~COUNT, site, silent)
 
-    def _before(self) -> int:
-        """The drift before this operation."""
-        if not self.old:
-            self.view.S = _Before(self.S)
-            self.old.append(count_drift(self.view))
-            self.view.S = self.S
-        return self.old[0]
+    def _counts(self, t: int, slot: int) -> None:
+        """What this operation changes in the counter, or in how many pages are free.
 
-    def _isolation(self, slot: int, site: Any) -> None:
-        """Needs a run: see above."""
+        Not the drift of one from the other: reading both, here, would make
+        each operation on one of them conflict with all on the other.  A free
+        list changes under its node's lock, or at its head.
+        """
+        view = self.view
+        if slot == view.counter:
+            self.counted = self.S[slot] - self.S.before(slot)  # type: ignore[attr-defined]
+            return
+        locks = self.S[self.system.tasks[t].handle.held]
+        if slot in self.free_heads or not self.node_locks.isdisjoint(locks):
+            after = on_free_lists(view)
+            view.S = _Before(self.S)
+            self.freed = after - on_free_lists(view)
+            view.S = self.S
+
+    def _moved(self, t: int, page: Any) -> None:
+        """Pages wait on a list that the LRU lock protects."""
+        if self.view.lru_lock in self.S[self.system.tasks[t].handle.held]:
+            passed = self.passed
+            if passed.pop(page, None) is not None:
+                self.passed = passed
 
     def stepped(self, t: int) -> None:
         self.secret.forgotten(self.system, t)
         if self.balance[t] and not self._accounting(t):
             raise Broken(FreeCount.id, "sgx_nr_free_pages and the free lists part")
 
-    def check(self, row: Row) -> Sequence[Problem]:
-        return [problem for group in self.groups for problem in group(row)]
-
     def visible(self, slot: int, held: frozenset[int]) -> bool:
         """As the predicates are grouped; links are told apart at the ends of sections."""
         if slot in self.guards:
             return slot not in held and self.S[slot] is None
-        groups = self.watch[slot] if slot < self.at - 1 else 0
+        groups = self.watch[slot] if slot < len(self.watch) else 0
         if groups & (FLAGS | LINKS) and not held & self.list_guards:
             return True
         if groups & (ENCLAVES | MAPPINGS) and not held & self.enclave_guards:
@@ -152,42 +172,10 @@ class EveryState(Checks):
         self.quiet.S = row  # type: ignore[assignment]
         return [Problem(End.id, title) for title, _ in check_end(self.quiet)]
 
-    def canonical(self, row: list[Any]) -> None:
-        self.names.canonical(row)
 
-
-class Remembered:
-    """A predicate, evaluated once for each combination of values that it reads."""
-
-    def __init__(self, view: View, evaluate: Callable[[View], Iterable[Finding]]) -> None:
-        self.view = view
-        self.evaluate = evaluate
-        self.mask: set[int] = {0}
-        self.key: itemgetter[Any] = itemgetter(0)
-        self.known: dict[Any, list[Problem]] = {}
-
-    def __call__(self, row: Row) -> list[Problem]:
-        known = self.known.get(self.key(row))
-        if known is None:
-            reading = _Reading(row)
-            self.view.S = reading  # type: ignore[assignment]
-            known = [Problem(cls.id, title) for cls, _, title, _ in self.evaluate(self.view)]
-            if not reading.reads <= self.mask:
-                self.mask |= reading.reads
-                self.key = itemgetter(*sorted(self.mask))
-                self.known.clear()
-            self.known[self.key(row)] = known
-        return known
-
-
-class _Reading:
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        self.reads: set[int] = set()
-
-    def __getitem__(self, slot: int) -> Any:
-        self.reads.add(slot)
-        return self.row[slot]
+def _problems(view: View, evaluate: Callable[[View], Iterable[Finding]], row: Any) -> list[Problem]:
+    view.S = row
+    return [Problem(cls.id, title) for cls, _, title, _ in evaluate(view)]
 
 
 class _Before(list[Any]):

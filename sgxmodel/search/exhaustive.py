@@ -59,15 +59,15 @@ def explore_scenario(
     does, the verdict is INCONCLUSIVE and the message says how far it came.
     A counterexample is smallest in preemptions, then in steps, unless finding
     that takes more than ``SMALLEST_STATES``; it is replayed by the runner of
-    ``check`` before it is reported.  Data races and fair cycles are looked for
-    with ``reduction`` off only.
+    ``check`` before it is reported.  Data races and fair cycles are looked for in
+    a space that closed.
     """
     world = build(revision, scenario)
     machine = machine_of(world, deadline)
     budget = Budget(deadline, memory_mb, states)
     explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress)
     result = explorer.run()
-    if result.closed and not reduction:
+    if result.closed:
         found = Races(explorer, machine).find() or _livelock(world, explorer)
         if found is not None:
             result = attrs.evolve(result, closed=False, why="a finding", findings=(found,))
@@ -151,35 +151,3 @@ def _replayed(world: World, found: Found) -> Iterable[Finding]:
     for key, (violation, steps) in outcome.found.items():
         if key[0] in wanted:
             yield Finding(violation, world.scenario, outcome.schedule, steps, outcome.preemptions)
-
-
-FULL_STATES = 500_000
-"""Up to here the search goes without reductions, as data races and fair cycles need."""
-NOT_LOOKED_FOR = (
-    "closed with reductions, where data races and fair cycles are not looked for; "
-    "every other invariant holds"
-)
-
-
-def cover(
-    revision: Revision,
-    scenario: Scenario,
-    *,
-    deadline: float | None = None,
-    memory_mb: float | None = None,
-) -> ScenarioResult:
-    """Search without reductions; where that does not close, with them, and say what is left."""
-    full = explore_scenario(
-        revision,
-        scenario,
-        reduction=False,
-        deadline=deadline,
-        memory_mb=memory_mb,
-        states=FULL_STATES,
-    )
-    if full.verdict is not Verdict.INCONCLUSIVE or full.evidence.closed:
-        return full
-    reduced = explore_scenario(revision, scenario, deadline=deadline, memory_mb=memory_mb)
-    if reduced.verdict is not Verdict.HOLDS:
-        return reduced
-    return attrs.evolve(reduced, verdict=Verdict.INCONCLUSIVE, message=NOT_LOOKED_FOR)

@@ -21,8 +21,8 @@ from sgxmodel.machine.op import LOAD, Fault, Op
 from sgxmodel.machine.system import Call, Silent, System
 from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import result_name
-from sgxmodel.search.explore.machine import Problem, Row, Window
-from sgxmodel.search.explore.program import ProgramMachine
+from sgxmodel.search.explore.machine import Check, Problem, Row, Window
+from sgxmodel.search.explore.program import ProgramMachine, Renames
 
 BROKEN = "broken"
 """A list whose pointers lead nowhere."""
@@ -31,7 +31,7 @@ BROKEN = "broken"
 class Secret:
     """A renamed number that the code has read must be gone by its next operation."""
 
-    def __init__(self, names: Names) -> None:
+    def __init__(self, names: Renames) -> None:
         self.names = names
         self.value: Any = None
 
@@ -60,9 +60,10 @@ class Memory(Silent):
     extra: Sequence[str] = ("stopped",)
     marked: frozenset[int] = frozenset()
     hardware: frozenset[int] = frozenset()
+    checks: Sequence[Check] = ()
 
     def __init__(self, world: World) -> None:
-        self.names = Names(world.layout)
+        self.names: Renames = Names(world.layout)
         self.secret = Secret(self.names)
 
     def begin(self, system: System, extra: int) -> None:
@@ -94,17 +95,11 @@ class Memory(Silent):
     def stepped(self, t: int) -> None:
         self.secret.forgotten(self.system, t)
 
-    def check(self, row: Row) -> Sequence[Problem]:
-        return ()
-
     def visible(self, slot: int, held: frozenset[int]) -> bool:
         return False
 
     def final(self, row: Row) -> Sequence[Problem]:
         return ()
-
-    def canonical(self, row: list[Any]) -> None:
-        self.names.canonical(row)
 
 
 class Observed(ProgramMachine):

@@ -145,6 +145,7 @@ def _fits(scenario: Scenario) -> None:
 
     known = set(VERB_NUMBERS)
     for call in scenario.all_calls():
+        need("-" not in "".join(call.args[1:2]), "one page a call")
         need(call.verb in known, f"the calls {', '.join(VERB_NUMBERS)}, not with '{call.verb}'")
     for what, _ in scenario.fail:
         need(what in FAIL_NUMBERS, f"the failures {', '.join(FAIL_NUMBERS)}, not '{what}'")
@@ -154,6 +155,7 @@ def _fits(scenario: Scenario) -> None:
     need(len(scenario.enclaves) <= binding.ENCLAVES, f"up to {binding.ENCLAVES} enclaves")
     need(all(size <= PAGES for _, size in scenario.enclaves), f"enclaves of up to {PAGES} pages")
     need(len(scenario.all_calls()) <= binding.CALLS, f"up to {binding.CALLS} calls")
+    need(not scenario.boot, "an EPC that is clean at boot")
     need(scenario.pcmds == 32, "32 PCMDs a page: the driver's layout is fixed")
 
 

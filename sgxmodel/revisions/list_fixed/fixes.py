@@ -368,3 +368,12 @@ def sgx_mm_list_changed(encl: sgx_encl) -> None:
 def sgx_mm_list_version(encl: sgx_encl) -> int:
     """N5: the other side."""
     return READ_ONCE(encl.mm_list_version)
+
+
+@part_of("__sgx_sanitize_pages")
+def sgx_dirty_page_is_bad(page: sgx_epc_page) -> bool:
+    """S1: a poisoned page is EREMOVEd like any other, or its SECS is never clean.
+
+    sgx_free_epc_page() puts it on the poison list, and looks under node->lock.
+    """
+    return False

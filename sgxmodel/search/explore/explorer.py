@@ -10,12 +10,13 @@ from itertools import combinations
 import attrs
 
 from sgxmodel.search.explore.discipline import Discipline
+from sgxmodel.search.explore.dives import learn
 from sgxmodel.search.explore.machine import Local, Machine, Problem
 from sgxmodel.search.explore.memory import resident
 from sgxmodel.search.explore.step import Single, Transactions
 from sgxmodel.search.explore.tables import Space, Table, TooNarrow
 
-SHARED_WIDTH, LOCAL_WIDTH, MORE = 17, 7, 3
+SHARED_WIDTH, LOCAL_WIDTH, MORE = 22, 12, 4
 """Bits for ids at first, and how many more are given when they do not suffice."""
 ENOUGH = 500
 """After a belief fell the search goes on until it has this many states more, and twice
@@ -121,6 +122,8 @@ class Explorer:
         """Search until every state was seen, a problem is found or the budget is over."""
         self.began = time.monotonic()
         fresh = True
+        if self.reduction:
+            self.executed += learn(self.machine, self.discipline)
         while True:
             if fresh:
                 self.space = Space(self.machine, self._steps())
@@ -215,10 +218,10 @@ class Explorer:
     def _breaking(self, t: int, state: int, problem: Problem) -> list[Move]:
         """The moves of the step that shows a problem."""
         shared, local = self.tables[t].split(state)
-        for outcome in self.space.step(t, shared, local).outcomes:
-            count, problems = self.space.between(shared, outcome)
+        for way in self.space.ways(t, self.space.step(t, shared, local)):
+            count, problems = self.space.between(shared, way)
             if problem in problems:
-                return [Move(t, c) for c in outcome.choices[:count]]
+                return [Move(t, c) for c in way[3].choices[:count]]
         return []
 
     def _stuck(self, frontier: list[int]) -> None:
@@ -234,7 +237,7 @@ class Explorer:
                 names = ", ".join(self.machine.names[t] for t in waiting)
                 self._finding(Problem("deadlock", f"nobody can run: {names}"), self.path(state))
             else:
-                for problem in self.machine.final(self.space.rows[state & self.shared]):
+                for problem in self.machine.final(self.space.row(state & self.shared)):
                     self._finding(problem, self.path(state))
 
     def _step_exists(self, t: int, state: int) -> bool:
@@ -302,10 +305,10 @@ class Explorer:
     def _moves(self, t: int, before: int, after: int) -> list[Move]:
         table = self.tables[t]
         shared, local = table.split(before)
-        for outcome in self.space.step(t, shared, local).outcomes:
-            if not self.space.between(shared, outcome)[0]:
-                if table.difference(shared, local, outcome) == after - before:
-                    return [Move(t, c) for c in outcome.choices]
+        for way in self.space.ways(t, self.space.step(t, shared, local)):
+            if not self.space.between(shared, way)[0]:
+                if table.difference(shared, local, way) == after - before:
+                    return [Move(t, c) for c in way[3].choices]
         raise RuntimeError("a step without an outcome: a defect of the explorer")
 
     def _result(self, why: str) -> Result:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Fair cycles without progress, in a space that was searched without reduction.
+"""Fair cycles without progress, in a space that was searched.
 
 Tasks finish, so a run that goes on for ever is one that gets nowhere.  It is
 fair if every task that can run again and again does (strong fairness): a
@@ -8,6 +8,11 @@ somewhere also moves.  Parts are found by Tarjan's algorithm, and where a task
 is enabled but never moves, its states are taken out and the rest is looked at
 again (Emerson and Lei, LICS 1986).  A cycle of the whole is one of every
 task's local states, which cuts the graph down first.
+
+With reduction: a step blocks nowhere, so a fair run finishes each that it
+begins and is, reordered, a run of whole steps; locks that are free at some
+point of a step that holds them are free at its ends, so the same tasks are
+enabled.
 """
 
 from __future__ import annotations
@@ -36,8 +41,6 @@ class Lasso:
 
 def fair_cycle(explorer: Explorer) -> Lasso | None:
     """A fair cycle of a finished search, or None."""
-    if explorer.reduction:
-        raise ValueError("cycles are looked for between operations: switch reduction off")
     graph = _Graph(explorer)
     todo: list[Collection[int]] = [graph.candidates()]
     while todo:
@@ -158,7 +161,7 @@ class _Graph:
                     t, place, after = edge
                     if after not in part:
                         continue
-                    way = [*came[state], Move(t, self._choice(t, state, place))]
+                    way = [*came[state], *self._moves(t, state, place)]
                     if wanted(edge):
                         path += way
                         return after
@@ -168,9 +171,10 @@ class _Graph:
             level = following
         raise RuntimeError("a part that is not connected: a defect of the explorer")
 
-    def _choice(self, t: int, state: int, place: int) -> int:
+    def _moves(self, t: int, state: int, place: int) -> list[Move]:
         explorer = self.explorer
         shared, local = explorer.tables[t].split(state)
-        outcomes = explorer.space.step(t, shared, local).outcomes
-        fine = [o for o in outcomes if not explorer.space.between(shared, o)[0]]
-        return fine[place].choices[0]
+        space = explorer.space
+        ways = space.ways(t, space.step(t, shared, local))
+        fine = [way for way in ways if not space.between(shared, way)[0]]
+        return [Move(t, choice) for choice in fine[place][3].choices]

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 import attrs
@@ -28,6 +28,10 @@ class Broken(Exception):
     def __init__(self, kind: str, text: str = "") -> None:
         super().__init__(text)
         self.problem = Problem(kind, text)
+
+
+Check = Callable[[Any], Sequence[Problem]]
+"""A predicate over shared states; of its argument it takes slots by number."""
 
 
 class Window(Protocol):
@@ -59,13 +63,21 @@ class Machine(Protocol):
     ``kinds`` groups slots that are used alike (a field of all pages, say): what
     is learnt of one slot is taken to be so for its kind.  Slots below
     ``scratch`` belong to no state.  A task in ``alone`` runs only when all others
-    have finished for good.
+    have finished for good.  ``groups``: slots that are best kept together, as they
+    change together; those in none are kept one by one.  ``named``: the slots that
+    ``canonical`` reads and writes.  ``checks``: what must hold in every shared
+    state, each a function of the slots that it reads.
     """
 
     names: Sequence[str]
     kinds: Sequence[str]
     scratch: int
     alone: frozenset[int]
+    groups: Sequence[Sequence[int]]
+    named: frozenset[int]
+
+    @property
+    def checks(self) -> Sequence[Check]: ...
 
     def first(self) -> tuple[Sequence[Any], Sequence[Local]]:
         """The shared state and each task's local state at the start."""
@@ -79,11 +91,8 @@ class Machine(Protocol):
     def done(self, t: int, local: Any) -> bool:
         """Whether a task that cannot run need not: it is finished, or may sleep for ever."""
 
-    def check(self, row: Row) -> Sequence[Problem]:
-        """What must hold in every shared state."""
-
     def visible(self, slot: int, held: frozenset[int]) -> bool:
-        """Whether ``check`` may judge otherwise after a write to a slot.
+        """Whether ``checks`` may judge otherwise after a write to a slot.
 
         ``held``: slots of locks that the writer keeps.  A predicate that is only
         looked at while a lock is free does not see what its holder writes; it
@@ -102,9 +111,9 @@ class Plain:
 
     scratch = 0
     alone: frozenset[int] = frozenset()
-
-    def check(self, row: Row) -> Sequence[Problem]:
-        return ()
+    groups: Sequence[Sequence[int]] = ()
+    named: frozenset[int] = frozenset()
+    checks: Sequence[Check] = ()
 
     def visible(self, slot: int, held: frozenset[int]) -> bool:
         return False

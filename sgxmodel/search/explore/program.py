@@ -2,8 +2,8 @@
 """Programs of the notation as a machine for the explorer.
 
 A task's local state is its pending operation, its frame, how many of its calls
-are done, and what the watch remembers of it.  Which tasks are finished is one
-more slot, which the last task waits for.
+are done, and what the watch remembers of it.  Whether it is finished is one
+more slot, for which the last task waits.
 """
 
 from __future__ import annotations
@@ -12,12 +12,23 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
-from sgxmodel.machine.layout import CURRENT, State
+from sgxmodel.machine.layout import CURRENT, Layout, State
 from sgxmodel.machine.op import LOAD, STORE, Fault, Recorder
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Observer, System, TaskSpec
-from sgxmodel.search.explore.machine import Local, Problem, Row, Window
+from sgxmodel.search.explore.machine import Check, Local, Problem, Row, Window
 from sgxmodel.search.explore.races import Access
+
+
+class Renames(Protocol):
+    """Renames values in place, in the slots that it says and by what they hold alone."""
+
+    slots: frozenset[int]
+
+    def hides(self, slot: int) -> bool:
+        """Whether the code must not keep what it reads there."""
+
+    def canonical(self, row: list[Any]) -> None: ...
 
 
 class Watch(Observer, Protocol):
@@ -32,6 +43,10 @@ class Watch(Observer, Protocol):
     hardware: frozenset[int]
     """Slots that no race is about."""
 
+    checks: Sequence[Check]
+
+    names: Renames
+
     def begin(self, system: System, extra: int) -> None:
         """A system, and the first of the slots that were added."""
 
@@ -44,13 +59,9 @@ class Watch(Observer, Protocol):
     def stepped(self, t: int) -> None:
         """A task made a step."""
 
-    def check(self, row: Row) -> Sequence[Problem]: ...
-
     def visible(self, slot: int, held: frozenset[int]) -> bool: ...
 
     def final(self, row: Row) -> Sequence[Problem]: ...
-
-    def canonical(self, row: list[Any]) -> None: ...
 
 
 class ProgramMachine:
@@ -64,27 +75,29 @@ class ProgramMachine:
         self.names: Sequence[str] = [spec.name for spec in tasks]
         self.finished = len(state)
         self.marked, self.raceless = watch.marked, watch.hardware
-        self.kinds: Sequence[str] = [*image.layout.kinds, "finished", *watch.extra]
-        self.slot_names = [*image.layout.names, "finished", *watch.extra]
+        flags = [f"{spec.name} finished" for spec in tasks]
+        self.kinds: Sequence[str] = [*image.layout.kinds, *flags, *watch.extra]
+        self.slot_names = [*image.layout.names, *flags, *watch.extra]
+        self.named = watch.names.slots
+        self.groups: Sequence[Sequence[int]] = _objects(image.layout)
         daemons = any(spec.daemon for spec in tasks)
         last = frozenset(t for t, spec in enumerate(tasks) if spec.last)
         self.alone = frozenset() if daemons else last
-        self.others = 0
-        for t, spec in enumerate(tasks):
-            if not spec.daemon and not spec.last:
-                self.others |= 1 << t
-        row = [*state, 0, *(0 for _ in watch.extra)]
+        self.others = [
+            self.finished + t for t, spec in enumerate(tasks) if not spec.daemon and not spec.last
+        ]
+        row = [*state, *(0 for _ in tasks), *(0 for _ in watch.extra)]
         self.system = System(image, tasks, row, watch)
         self._start(row)
 
     def _start(self, row: State) -> None:
         system, watch = self.system, self.watch
         system.recorder = Recorder(row)
-        watch.begin(system, self.finished + 1)
+        watch.begin(system, self.finished + len(self.tasks))
         system.start()
         for t in range(len(self.tasks)):
             if system.done(t):
-                row[self.finished] |= 1 << t
+                row[self.finished + t] = 1
         row[0], row[1] = None, 0
         self.begin = (row, [self._local(t) for t in range(len(self.tasks))])
 
@@ -110,7 +123,7 @@ class ProgramMachine:
             return 0
         if self.tasks[t].last:
             S.waits()
-            if S[self.finished] & self.others != self.others:
+            if not all(S[slot] for slot in self.others):
                 return 0
         system = self._set(t, local, S)
         if op[0].enabled is not None:
@@ -129,7 +142,7 @@ class ProgramMachine:
         if prim.yields:
             S.yields()
         if system.pending[t] is None:
-            S[self.finished] = S[self.finished] | 1 << t
+            S[self.finished + t] = 1
         return self._local(t)
 
     def access(self, t: int, local: Any, row: Row) -> Access | None:
@@ -154,8 +167,9 @@ class ProgramMachine:
     def done(self, t: int, local: Any) -> bool:
         return local[0] is None or self.tasks[t].daemon
 
-    def check(self, row: Row) -> Sequence[Problem]:
-        return self.watch.check(row)
+    @property
+    def checks(self) -> Sequence[Check]:
+        return self.watch.checks
 
     def visible(self, slot: int, held: frozenset[int]) -> bool:
         return self.watch.visible(slot, held)
@@ -164,4 +178,13 @@ class ProgramMachine:
         return self.watch.final(row)
 
     def canonical(self, row: list[Any]) -> None:
-        self.watch.canonical(row)
+        self.watch.names.canonical(row)
+
+
+def _objects(layout: Layout) -> Sequence[Sequence[int]]:
+    """The slots of each object: they change together."""
+    groups: dict[int, list[int]] = {}
+    for slot, owner in enumerate(layout.owners):
+        if owner is not None:
+            groups.setdefault(id(owner), []).append(slot)
+    return list(groups.values())

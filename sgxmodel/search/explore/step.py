@@ -19,20 +19,24 @@ import attrs
 
 from sgxmodel.search.explore.discipline import LOCKED, OWNED, RACY, Discipline, Touch
 from sgxmodel.search.explore.machine import Broken, Local, Machine, Problem, Row
+from sgxmodel.search.explore.rows import Delta
 from sgxmodel.search.explore.window import Recording, Writes
 
 LONGEST = 200
 """Operations of one step, over all its branches: past that every branch ends.  A branch
 also ends where the step was before: a loop must not keep others from running."""
 
-Delta = tuple[tuple[int, Any], ...]
+NO_LOCKS: frozenset[int] = frozenset()
+Racy = tuple[Any, frozenset[int], tuple[int, ...]]
+"""What the machine says of an access, the locks held, the choices before it in its step."""
 
 
 @attrs.frozen
 class Outcome:
     """Where one step leads: what it wrote, the new local state, the choices made.
 
-    ``between``: (operations, writes so far) where one but the last wrote something.
+    ``between``: (operations, writes so far) where one but the last wrote what a
+    predicate may see.
     """
 
     delta: Delta
@@ -47,14 +51,17 @@ class Outcome:
 class Step:
     """All outcomes of a task's step, the slots that decide it, the owned ones it touches.
 
-    ``moves``: the outcomes once more, resolved to ids, where none of them needs a check
+    ``racy``: operations on slots that no lock protects, as ``races`` has them.
+
+    ``reads`` is in the order of first reads.  ``ways``: the outcomes once more, in ids
     (see ``tables``).
     """
 
-    reads: frozenset[int]
+    reads: list[int]
     outcomes: tuple[Outcome, ...]
     owned: frozenset[Touch] = frozenset()
-    moves: Any = None
+    ways: Any = None
+    racy: frozenset[Racy] = frozenset()
 
 
 class Single:
@@ -85,7 +92,7 @@ class Single:
             except Broken as broken:
                 after, problem = local, broken.problem
             outcomes.append(Outcome(window.delta(), after, (choice,), (), problem, window.yielded))
-        reads = frozenset(s for s in window.reads if s >= machine.scratch)
+        reads = [s for s in window.reads if s >= machine.scratch]
         return Step(reads, tuple(outcomes))
 
 
@@ -100,6 +107,8 @@ class _Point:
     choices: tuple[int, ...]
     between: tuple[tuple[int, Delta], ...]
     yields: bool = False
+    showed: bool = False
+    """Whether the last operation wrote what a predicate may see."""
 
 
 class Transactions:
@@ -122,6 +131,7 @@ class Transactions:
         owned: set[Touch] = set()
         todo = [_Point(local[0], local[1], {}, False, (), ())]
         seen: set[Any] = set()
+        self.racy: set[Racy] = set()
         while todo:
             point = todo.pop()
             following = None
@@ -133,8 +143,8 @@ class Transactions:
                 done.append(_outcome(point, window))
             else:
                 todo.extend(reversed(following))
-        reads = frozenset(s for s in window.reads if s >= self.machine.scratch)
-        return Step(reads, tuple(done), frozenset(owned))
+        reads = [s for s in window.reads if s >= self.machine.scratch]
+        return Step(reads, tuple(done), frozenset(owned), racy=frozenset(self.racy))
 
     def _operation(
         self, t: int, point: _Point, window: Recording, done: list[Outcome], owned: set[Touch]
@@ -153,6 +163,7 @@ class Transactions:
         out: list[_Point] = []
         broken: list[Outcome] = []
         touches: set[Touch] = set()
+        self.open = False
         for choice in range(count):
             if choice:
                 window.rewind(point.writes)
@@ -165,16 +176,31 @@ class Transactions:
             if window.locked >= 0 and not free:
                 return None
             worst = self._note(t, point, window, touches)
+            showed = any(w and machine.visible(s, NO_LOCKS) for s, w in window.slots().items())
             if point.late and worst is not LOCKED:
                 return None
-            new = _after(point, window, after, choice, worst is RACY)
+            new = _after(point, window, after, choice, worst is RACY, showed)
             if problem is None:
                 out.append(new)
             else:
                 broken.append(attrs.evolve(_outcome(new, window), problem=problem))
         done.extend(broken)
         owned |= touches
+        if self.open:
+            self._racing(t, point, window)
         return out
+
+    def _racing(self, t: int, point: _Point, window: Recording) -> None:
+        """Remember an operation that may race: its accesses, and the choices before it."""
+        tell = getattr(self.machine, "access", None)
+        if tell is None:
+            return
+        reads = dict(window.reads)  # what is asked for here does not decide the step
+        window.rewind(point.writes)
+        access = tell(t, point.local, tuple(window.work))
+        window.reads = reads
+        if access is not None:
+            self.racy.add((access, frozenset(point.held), point.choices))
 
     def _note(self, t: int, point: _Point, window: Recording, owned: set[Touch]) -> int:
         """Learn from an operation's accesses; the worst class among what it touched."""
@@ -186,6 +212,7 @@ class Transactions:
         discipline, worst = self.discipline, LOCKED
         for slot, wrote in window.slots().items():
             kind = discipline.access(slot, wrote, held)
+            self.open |= kind is RACY
             if kind is OWNED:
                 owned.add((slot, wrote, held))
             worst = max(worst, kind)
@@ -194,19 +221,20 @@ class Transactions:
         return worst
 
 
-def _after(point: _Point, window: Recording, local: Local, choice: int, racy: bool) -> _Point:
+def _after(
+    point: _Point, window: Recording, local: Local, choice: int, racy: bool, showed: bool
+) -> _Point:
     held = point.held
     if window.locked >= 0:
         held = tuple(sorted({*held, window.locked}))
     if window.released >= 0:
         held = tuple(lock for lock in held if lock != window.released)
     between = point.between
-    sofar = tuple(point.writes.items())
-    if sofar and (not between or between[-1][1] != sofar):
-        between = (*between, (len(point.choices), sofar))
+    if point.showed:
+        between = (*between, (len(point.choices), tuple(point.writes.items())))
     late = point.late or racy or window.released >= 0
     choices = (*point.choices, choice)
-    return _Point(local, held, window.writes, late, choices, between, window.yielded)
+    return _Point(local, held, window.writes, late, choices, between, window.yielded, showed)
 
 
 def _outcome(point: _Point, window: Recording) -> Outcome:

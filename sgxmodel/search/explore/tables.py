@@ -10,13 +10,10 @@ yet is looked up by the values that such steps read, and only then run.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from operator import itemgetter
 from typing import Any
 
-import attrs
-
 from sgxmodel.search.explore.machine import Local, Machine, Problem, Row
+from sgxmodel.search.explore.rows import Change, Delta, Memo, Packed, Reading, Rows
 from sgxmodel.search.explore.step import Outcome, Single, Step, Transactions
 
 
@@ -28,24 +25,8 @@ class TooNarrow(Exception):
         self.field = field
 
 
-def _nothing(row: Row) -> Any:
-    return ()
-
-
-@attrs.define(eq=False)
-class LocalMemo:
-    """The steps of one local state, by the values of the slots in ``mask``."""
-
-    mask: frozenset[int] = frozenset()
-    key: Callable[[Row], Any] = _nothing
-    steps: dict[Any, Step] = attrs.field(factory=dict)
-
-    def widen(self, reads: frozenset[int]) -> None:
-        """A step read something new: what is known was keyed by too little."""
-        self.mask |= reads
-        slots = sorted(self.mask)
-        self.key = itemgetter(*slots) if slots else _nothing
-        self.steps.clear()
+Way = tuple[Change | None, int, tuple[tuple[int, Change], ...], Outcome]
+"""One outcome: its change, local id, (operations, change) of what is checked on the way."""
 
 
 class Space:
@@ -54,39 +35,53 @@ class Space:
     def __init__(self, machine: Machine, steps: Single | Transactions) -> None:
         self.machine = machine
         self.steps = steps
-        self.rows: list[Row] = []
-        self.row_ids: dict[Row, int] = {}
+        self.packer = Rows(len(machine.kinds), machine.groups, machine.named, machine.canonical)
+        self.rows: list[Packed] = []
+        self.row_ids: dict[Packed, int] = {}
         self.locals: list[list[Local]] = [[] for _ in machine.names]
         self.local_ids: list[dict[Local, int]] = [{} for _ in machine.names]
-        self.memos: list[list[LocalMemo]] = [[] for _ in machine.names]
+        self.memos: list[list[Memo[Step]]] = [[] for _ in machine.names]
+        self.checks = [(check, Memo[tuple[Problem, ...]](self.packer)) for check in machine.checks]
         self.executed = 0
-        self.changes: dict[Any, dict[int, int]] = {}
+        self.changes: dict[Delta, Change] = {}
         self.bad_rows: dict[int, tuple[Problem, ...]] = {}
 
     def first(self) -> tuple[int, list[int]]:
         row, local_states = self.machine.first()
-        shared = self.row_id(self.canonical(list(row)))
+        shared = self.row_id(self.packer.pack(row))
         ids = [self.local_id(t, self.steps.first(at)) for t, at in enumerate(local_states)]
         return shared, ids
 
-    def canonical(self, row: list[Any]) -> Row:
-        self.machine.canonical(row)
-        return tuple(row)
+    def row(self, shared: int) -> Row:
+        """A shared state as the machine has it."""
+        return self.packer.unpack(self.rows[shared])
 
-    def row_id(self, row: Row) -> int:
+    def row_id(self, packed: Packed) -> int:
         """The id of a shared state; a new one is checked."""
-        known = self.row_ids.get(row)
+        known = self.row_ids.get(packed)
         if known is not None:
             return known
-        new = self.row_ids[row] = len(self.rows)
-        self.rows.append(row)
-        problems = self.problems(row)
+        new = self.row_ids[packed] = len(self.rows)
+        self.rows.append(packed)
+        problems = self.problems(packed)
         if problems:
             self.bad_rows[new] = problems
         return new
 
-    def problems(self, row: Row) -> tuple[Problem, ...]:
-        return tuple(self.machine.check(row))
+    def problems(self, packed: Packed) -> tuple[Problem, ...]:
+        """What is wrong in a shared state."""
+        out: tuple[Problem, ...] = ()
+        for check, memo in self.checks:
+            known = memo.near.get(memo.key(packed))
+            if known is None:
+                known = memo.get(packed)
+                if known is None:
+                    reading = Reading(self.packer.unpack(packed))
+                    known = tuple(check(reading))
+                    memo.put(packed, list(reading.reads), known)
+            if known:
+                out += known
+        return out
 
     def local_id(self, t: int, local: Local) -> int:
         ids = self.local_ids[t]
@@ -94,47 +89,58 @@ class Space:
         if known is None:
             known = ids[local] = len(ids)
             self.locals[t].append(local)
-            self.memos[t].append(LocalMemo())
+            self.memos[t].append(Memo(self.packer))
         return known
 
     def step(self, t: int, shared: int, local: int) -> Step:
         """The step of a task in a shared state, from the memo or run."""
-        memo, row = self.memos[t][local], self.rows[shared]
-        step = memo.steps.get(memo.key(row))
+        memo, packed = self.memos[t][local], self.rows[shared]
+        step = memo.get(packed)
         if step is None:
-            step = self.steps.step(t, self.locals[t][local], row)
+            step = self.steps.step(t, self.locals[t][local], self.packer.unpack(packed))
             self.executed += 1
-            if not step.reads <= memo.mask:
-                memo.widen(step.reads)
-            memo.steps[memo.key(row)] = step
+            memo.put(packed, step.reads, step)
         return step
 
-    def follows(self, shared: int, delta: Any) -> int:
-        """The id of a shared state with some writes over it."""
-        known = self.known(delta)
+    def change(self, delta: Delta) -> Change:
+        """Some writes, and where they lead to from each shared state, as far as it is known."""
+        known = self.changes.get(delta)
         if known is None:
-            return shared
-        after = known.get(shared)
+            known = self.changes[delta] = self.packer.change(delta)
+        return known
+
+    def follows(self, shared: int, change: Change) -> int:
+        """The id of a shared state with some writes over it."""
+        after = change.known.get(shared)
         if after is None:
-            after = known[shared] = self.row_id(self.applied(shared, delta))
+            after = self.row_id(self.packer.applied(self.rows[shared], change))
+            change.known[shared] = after
         return after
 
-    def known(self, delta: Any) -> dict[int, int] | None:
-        """Where some writes lead to from each shared state, as far as it is known."""
-        return self.changes.setdefault(delta, {}) if delta else None
+    def ways(self, t: int, step: Step) -> list[Way]:
+        """A step's outcomes in ids."""
+        if step.ways is None:
+            step.ways = [
+                (
+                    self.change(o.delta) if o.delta else None,
+                    self.local_id(t, o.local),
+                    tuple((count, self.change(delta)) for count, delta in o.between),
+                    o,
+                )
+                for o in step.outcomes
+            ]
+        ways: list[Way] = step.ways
+        return ways
 
-    def applied(self, shared: int, delta: Any) -> Row:
-        work = list(self.rows[shared])
-        for slot, value in delta:
-            work[slot] = value
-        return self.canonical(work)
-
-    def between(self, shared: int, outcome: Outcome) -> tuple[int, tuple[Problem, ...]]:
+    def between(self, shared: int, way: Way) -> tuple[int, tuple[Problem, ...]]:
         """The first thing that is wrong inside a step, and after how many operations."""
-        for count, delta in outcome.between:
-            problems = self.problems(self.applied(shared, delta))
-            if problems:
-                return count, problems
+        if way[2]:
+            packed = self.rows[shared]
+            for count, change in way[2]:
+                problems = self.problems(self.packer.applied(packed, change))
+                if problems:
+                    return count, problems
+        outcome = way[3]
         if outcome.problem is not None:
             return len(outcome.choices), (outcome.problem,)
         return 0, ()
@@ -166,56 +172,38 @@ class Table(dict[int, tuple[int, ...]]):
         space = self.space
         shared, local = key & self.shared, (key >> self.offset) & self.field
         memo = self.memos[local]
-        step = memo.steps.get(memo.key(space.rows[shared]))
-        if step is None or step.moves is None:
-            return self._carefully(key)
+        step = memo.near.get(memo.key(space.rows[shared]))
+        if step is None:
+            step = space.step(self.t, shared, local)
         out = []
-        for known, delta, after in step.moves:
-            if after >= self.limit:
-                raise TooNarrow(self.t + 1)
+        for way in step.ways or space.ways(self.t, step):
+            change, after, between, outcome = way
+            if between or outcome.problem is not None:
+                _, problems = space.between(shared, way)
+                if problems:
+                    self.found.append((self.t, key, problems))
+                    continue
             follows = shared
-            if known is not None:
-                follows = known.get(shared, -1)
+            if change is not None:
+                follows = change.known.get(shared, -1)
                 if follows < 0:
-                    follows = known[shared] = space.row_id(space.applied(shared, delta))
+                    follows = space.follows(shared, change)
                 if follows >= self.shared_limit:
                     raise TooNarrow(0)
+            if after >= self.limit:
+                raise TooNarrow(self.t + 1)
             out.append(follows - shared + ((after - local) << self.offset))
         if step.owned:
             self.owned[key] = step.owned
         self[key] = differences = tuple(out)
         return differences
 
-    def _carefully(self, key: int) -> tuple[int, ...]:
-        """The first time of a step, or one that has to be looked into each time."""
-        space, t = self.space, self.t
-        shared, local = self.split(key)
-        step = space.step(t, shared, local)
-        out = []
-        for outcome in step.outcomes:
-            if outcome.problem is not None or outcome.between:
-                _, problems = space.between(shared, outcome)
-                if problems:
-                    self.found.append((t, key, problems))
-                    continue
-            out.append(self.difference(shared, local, outcome))
-        if step.owned:
-            self.owned[key] = step.owned
-        self[key] = differences = tuple(out)
-        if all(o.problem is None and not o.between for o in step.outcomes):
-            step.moves = [
-                (space.known(o.delta), o.delta, space.local_id(t, o.local)) for o in step.outcomes
-            ]
-        return differences
-
-    def difference(self, shared: int, local: int, outcome: Outcome) -> int:
-        space = self.space
-        after = space.local_id(self.t, outcome.local)
+    def difference(self, shared: int, local: int, way: Way) -> int:
+        """What one outcome changes."""
+        change, after, _, _ = way
         if after >= self.limit:
             raise TooNarrow(self.t + 1)
-        follows = shared
-        if outcome.delta:
-            follows = space.follows(shared, outcome.delta)
-            if follows >= self.shared_limit:
-                raise TooNarrow(0)
+        follows = shared if change is None else self.space.follows(shared, change)
+        if follows >= self.shared_limit:
+            raise TooNarrow(0)
         return follows - shared + ((after - local) << self.offset)

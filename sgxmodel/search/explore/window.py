@@ -31,7 +31,7 @@ class Recording:
         self.row = row
         self.work = list(row)
         self.scratch = scratch
-        self.reads: set[int] = set()
+        self.reads: dict[int, None] = {}
         self.writes: Writes = {}
         self.prior: Writes = {}
         self.begin()
@@ -44,7 +44,7 @@ class Recording:
 
     def __getitem__(self, slot: int) -> Any:
         if slot not in self.writes:
-            self.reads.add(slot)
+            self.reads[slot] = None
         if slot not in self.touched:
             self.touched[slot] = False
         return self.work[slot]
@@ -65,7 +65,7 @@ class Recording:
 
     def before(self, slot: int) -> Any:
         if slot not in self.prior:
-            self.reads.add(slot)
+            self.reads[slot] = None
             return self.row[slot]
         return self.prior[slot]
 

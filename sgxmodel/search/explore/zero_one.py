@@ -103,13 +103,14 @@ class Smallest(Explorer):
             table = self.tables[t]
             shared, local = table.split(state)
             price = (cost[0] + (runs_on and t != current), cost[1] + 1)
-            for outcome in self.space.step(t, shared, local).outcomes:
+            for way in self.space.ways(t, self.space.step(t, shared, local)):
+                outcome = way[3]
                 move = Move(t, outcome.choices[0])
                 if outcome.problem is not None:
                     if self._wanted(outcome.problem):
                         self._push(price, node, node, move, outcome.problem)
                     continue
-                after = state + table.difference(shared, local, outcome)
+                after = state + table.difference(shared, local, way)
                 self._push(price, (after, NOBODY if outcome.yields else t), node, move, None)
 
 

@@ -369,11 +369,57 @@ HARNESS static void check_isolated(const struct eng_lock *released)
 #endif
 }
 
+/* Pages ahead of each waiting page when it came to the list, pages taken since. */
+static short ahead[64], passed[64];
+
+/*
+ * Repeated passes visit every page: in a queue nobody is passed over by more
+ * pages than were ahead; one pass is leeway, as in the model.
+ */
+HARNESS static void check_waiting(const struct eng_lock *released)
+{
+#ifdef ACTIVE
+	const struct list_head *pos;
+	int taken = 0, place = 0;
+
+	if (released != &ACTIVE_LOCK)
+		return;
+	for (int i = 0; i < sgx_nr_epc_sections; i++)
+		for (int k = 0; k < eng_section_pages(i); k++) {
+			const struct sgx_epc_page *page = &sgx_epc_sections[i].pages[k];
+			int n = number_of(page);
+
+			if (was[n] && !where[n])
+				taken += !!(page->flags & SGX_EPC_PAGE_RECLAIMER_TRACKED);
+		}
+	for (pos = ACTIVE.next; pos != &ACTIVE && place < MANY; pos = pos->next, place++) {
+		int n = number_of(container_of(pos, struct sgx_epc_page, list));
+
+		if (n < 0)
+			return;
+		if (!was[n]) {
+			ahead[n] = place;
+			passed[n] = 0;
+			continue;
+		}
+		passed[n] += taken;
+		if (taken && passed[n] > ahead[n] + eng_scan())
+			violate("14-progress", "sgx_reclaim_pages",
+				"EPC page %d waits while passes take others again and again\n"
+				"%d pages were ahead of it, %d were taken since",
+				n, ahead[n], passed[n]);
+	}
+#else
+	(void)released;
+#endif
+}
+
 HARNESS void probe_pages(const struct eng_lock *released)
 {
 	if (!sgx_numa_nodes || !sgx_nr_epc_sections)
 		return;
 	walk_all();
+	check_waiting(released);
 	check_isolated(released);
 }
 
