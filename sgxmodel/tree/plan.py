@@ -77,6 +77,7 @@ SEEN = {
     ),
 }
 """The engine's numbers of paths (enum eng_seen), in the words of the model's companions."""
+RIGHT_NUMBERS = {"none": 0, "r": 1, "rw": 3, "rwx": 7}
 TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
 RESULTS = {11: "NOT_TRACKED", 1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
 PAGES = 32
@@ -171,6 +172,8 @@ def _call(scenario: Scenario, spec: CallSpec) -> Call:
         return call
     if args:
         call.encl = enclaves.index(args.pop(0))
+    if spec.verb == "mmap":
+        call.arg = RIGHT_NUMBERS[args.pop(0)]
     if args:
         call.arg = int(args.pop(0))
     if args:

@@ -10,6 +10,8 @@ struct process {
 static struct process procs[ENG_ENCLAVES];
 
 #define EBADF 9
+#define VM_READ 1
+#define VM_WRITE 2
 #define ENOMEM 12
 
 static int is_access(int verb)
@@ -59,7 +61,7 @@ static struct vm_area_struct *unmap_all(struct mm_struct *mm)
 }
 
 /* mmap() of the whole enclave; what is there already makes room (MAP_FIXED). */
-static int map(int encl, struct file *file)
+static int map(int encl, struct file *file, int rights)
 {
 	struct mm_struct *mm = process_mm(encl);
 	struct vm_area_struct *vma, *old;
@@ -71,7 +73,8 @@ static int map(int encl, struct file *file)
 	*vma = (struct vm_area_struct){
 		.vm_start = base_of(encl),
 		.vm_end = base_of(encl) + keep->config.size[encl] * 4096UL,
-		.vm_mm = mm, .vm_flags = 0x3 | 0x8 | 0x70, .vm_file = file,
+		/* VM_SHARED, and VM_MAYREAD to VM_MAYEXEC */
+		.vm_mm = mm, .vm_flags = rights | 0x8 | 0x70, .vm_file = file,
 	};
 	file->refs++;
 	ret = tree_mmap(file, vma);
@@ -99,10 +102,10 @@ static int do_open(int encl)
 		return ret;
 	}
 	procs[encl].file = file;
-	return map(encl, file);
+	return map(encl, file, VM_READ | VM_WRITE);
 }
 
-static int do_mmap(int encl)
+static int do_mmap(int encl, int rights)
 {
 	struct file *file = procs[encl].file;
 	int ret;
@@ -110,7 +113,7 @@ static int do_mmap(int encl)
 	if (!file)
 		return -EBADF;
 	file->refs++;
-	ret = map(encl, file);
+	ret = map(encl, file, rights);
 	eng_fput(file);
 	return ret;
 }
@@ -183,7 +186,8 @@ static int fault(struct mm_struct *mm, int page)
 	unsigned int ret;
 
 	eng_mmap_lock(mm, 0, "page fault");
-	if (!mm->vma) {
+	/* access_error(): each access here is a write */
+	if (!mm->vma || !(mm->vma->vm_flags & VM_WRITE)) {
 		eng_mmap_unlock(mm, 0, "page fault");
 		return RESULT_SIGSEGV;
 	}
@@ -294,7 +298,7 @@ static int dispatch(struct task *task, const struct eng_call *call)
 	case V_MUNMAP:
 		return do_munmap(call->encl);
 	case V_MMAP:
-		return do_mmap(call->encl);
+		return do_mmap(call->encl, call->arg);
 	case V_CLOSE:
 		return do_close(call->encl);
 	case V_TOUCH:
