@@ -25,7 +25,14 @@ from sgxmodel.machine.layout import CHOICE, CURRENT, Layout, State, Struct
 from sgxmodel.machine.op import Fault
 from sgxmodel.scenario.processes import written
 
-FATAL = {"wild-pointer", "recursive-lock", "sleep-in-atomic", "double-free", "model-limit"}
+FATAL = {
+    "wild-pointer",
+    "recursive-lock",
+    "sleep-in-atomic",
+    "double-free",
+    "model-limit",
+    "17-lock-order",
+}
 """What the modelled kernel does not survive."""
 
 
@@ -136,7 +143,9 @@ class Epc(Bench):
         self.written: Any = self.new(written, words=size)
         vars(self.mm).update(expected=self.written.words, expected_len=size)
         self.S[self.mm.mm_users] = 1
-        self.S[self.mm.mmap_lock.readers] = tuple(self.tasks)
+        self.S[self.mm.mmap_lock.readers] = len(self.tasks)
+        for task in self.tasks:
+            self.S[task.held] = (self.mm.mmap_lock,)
         vma = self.new(vm_area_struct)
         self.S[vma.vm_end] = size
         self.S[self.mm.mm_mt] = (vma,)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from sgxmodel import cli
 from sgxmodel.errors import UserError
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.search import target as search_target
-from sgxmodel.search.target import Plan, check_one, check_target
+from sgxmodel.search.target import Plan, check_on, check_one, check_target
 from sgxmodel.search.verdict import Verdict
 from sgxmodel.trace.text import read, write
 
@@ -284,3 +285,12 @@ def test_compare_says_how_it_ended(words: tuple[str, ...], status: int, says: st
     assert result.exit_code == status
     assert says in result.output
     assert max(map(len, result.stdout.splitlines()), default=0) <= 72
+
+
+def test_an_executor_of_the_callers_gives_the_same() -> None:
+    chosen = tuple(SCENARIOS[name] for name in ("eaug-eaug", "x-poison-reclaim"))
+    plan = Plan("list_v2", chosen, schedules=20)
+    alone = {c.result.scenario.name: c for c in check_target(plan)}
+    with ThreadPoolExecutor(2) as executor:
+        given = {c.result.scenario.name: c for c in check_on(plan, executor)}
+    assert given == alone

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from sgxmodel.search.explore.discipline import RACY
 from sgxmodel.search.explore.explorer import Budget, Count, Explorer, Finding
 from sgxmodel.search.explore.liveness import fair_cycle
 from sgxmodel.search.explore.races import Races
+from sgxmodel.search.explore.rows import Memo, Rows
 from sgxmodel.search.explore.zero_one import smallest
 
 A, B = 0, 1
@@ -145,3 +147,14 @@ def test_an_interrupt_gives_what_there_is() -> None:
 def test_a_budget_ends_the_search_and_says_so(budget: Budget, why: str) -> None:
     result = Explorer(COUNTERS, reduction=False, budget=budget).run()
     assert (result.closed, result.why) == (False, why)
+
+
+def test_what_is_read_in_two_orders_is_remembered_right() -> None:
+    rows = Rows(3, (), frozenset(), lambda row: None)
+    memo = Memo[str](rows)
+    states = [rows.pack(row) for row in product((0, 1), repeat=3)]
+    for i, packed in enumerate(states):
+        memo.put(packed, [0, 1, 2] if i % 3 else [2, 0, 1], str(i))
+    for i, packed in enumerate(states):
+        assert memo.get(packed) in (None, str(i))
+    assert memo.get(states[-1]) == "7"

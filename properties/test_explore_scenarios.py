@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import attrs
 import pytest
 
 from sgxmodel.hardware.names import SECRET, Names
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.revisions import revision
+from sgxmodel.revisions.replace import Replacement, replaced
 from sgxmodel.scenario.build import build
 from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.scenario.text import parse
 from sgxmodel.search.exhaustive import explore_scenario, machine_of, replayed
 from sgxmodel.search.explore.explorer import Explorer
 from sgxmodel.search.explore.races import Races
 from sgxmodel.search.run import Runner
 from sgxmodel.search.schedule import Replay, Schedule
+from sgxmodel.search.target import Plan, check_target
 from sgxmodel.search.verdict import ScenarioResult, Verdict
 
 CLOSED = ("x-eaug-eaug", "x-fault-reclaim", "x-poison-reclaim", "x-remove-reclaim")
@@ -96,3 +100,51 @@ def test_an_allocator_that_has_not_counted_its_page_yet_will_ask_ksgxd() -> None
     outcome = Runner(world, Checks(world)).run(Replay(Schedule(turns)))
     assert not outcome.found
     assert outcome.schedule.switches[: len(turns)] == turns
+
+
+WAITS = """
+scenario waits
+epc 6
+scan 1
+enclave A 2
+setup open A; create A; add A 0; add A 1; init A
+task T1: touch A 0; touch A 0
+task R: reclaim; reclaim; reclaim
+"""
+
+
+@pytest.mark.parametrize("reduction", [False, True])
+def test_a_page_that_is_passed_over_again_and_again_is_found(reduction: bool) -> None:
+    """With list_move() a page in use goes back to the head, before those that wait."""
+    fixed = revision("list_fixed")
+    unfair = replaced(fixed, (Replacement.parse("sgx_epc_move_reclaimable=list_move"),))
+    result = explore_scenario(unfair, parse(WAITS), reduction=reduction)
+    assert {f.violation.key for f in result.findings} == {("14-progress", "__sgx_reclaim_pages")}
+    assert explore_scenario(fixed, parse(WAITS), reduction=reduction).verdict is Verdict.HOLDS
+
+
+def test_an_interrupt_gives_the_evidence_so_far_and_ends_the_check() -> None:
+    told: list[str] = []
+
+    def tell(how_far: str) -> None:
+        told.append(how_far)
+        if len(told) == 5:
+            raise KeyboardInterrupt
+
+    plan = Plan(
+        "list_fixed", (SCENARIOS["x-fault-reclaim"], SCENARIOS["eaug-eaug"]), exhaustive=True
+    )
+    checked = check_target(plan, tell)
+    first = next(checked)
+    assert first.result.verdict is Verdict.INCONCLUSIVE
+    assert "an interrupt ended the search after" in first.result.message
+    assert " states, " in told[0]
+    with pytest.raises(KeyboardInterrupt):
+        next(checked)
+
+
+def test_a_promise_out_of_reach_is_said_to_be() -> None:
+    scenario = attrs.evolve(SCENARIOS["eaug-eaug"], promises=("a page was removed",))
+    result = explore_scenario(revision("list_fixed"), scenario)
+    assert result.verdict is Verdict.INCONCLUSIVE
+    assert result.message == "promised but out of reach in this scenario: a page was removed"

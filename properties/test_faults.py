@@ -6,6 +6,7 @@ from __future__ import annotations
 import pytest
 
 from properties.faults import FAULTS, KnownFault
+from properties.faults_mm import MEMORY_FAULTS
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.search.check import check_scenario
@@ -23,11 +24,16 @@ def kinds(fault: KnownFault, scenario: str, seed: int) -> set[str]:
     return {f.violation.id for f in result.findings}
 
 
-@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+ALL = FAULTS | MEMORY_FAULTS
+
+
+@pytest.mark.parametrize("fault", ALL.values(), ids=ALL)
 def test_known_fault_is_found(fault: KnownFault) -> None:
     found: set[str] = set()
     for scenario in fault.scenarios:
         found |= kinds(fault, scenario, seed=0)
+        if found & set(fault.invariants):
+            break
     assert found & set(fault.invariants), f"{fault.about}: found only {sorted(found)}"
 
 
@@ -42,6 +48,11 @@ def test_known_fault_is_found(fault: KnownFault) -> None:
         ("mainline", "poison-stall", "14-progress", "sgx_vma_fault"),  # its stall
         ("mainline", "remove-reclaim", "6-references", "sgx_reclaim_pages"),  # R1
         ("mainline", "exhausted", "15-errno", "sgx_alloc_epc_page"),  # R2
+        ("mainline", "mmap-fails", "20-end", "sgx_encl_release"),  # N1
+        ("mainline", "fork-fails", "13-mappings", "__sgx_encl_ewb"),  # N2
+        ("mainline", "fork-signal", "6-references", "sgx_encl_may_map"),  # N3
+        ("mainline", "exit-close", "17-lock-order", "sgx_encl_release"),  # N4
+        ("mainline", "fork-reclaim", "18-plain-read", "sgx_zap_enclave_ptes"),  # N5
     ],
 )
 def test_fault_of_a_revision_is_found(

@@ -10,6 +10,7 @@ import attrs
 import pytest
 
 from properties.faults import FAULTS
+from properties.faults_mm import MEMORY_FAULTS
 from sgxmodel.driver import encl, main
 from sgxmodel.invariants.base import INVARIANTS
 from sgxmodel.kernel.list import list_move
@@ -41,7 +42,7 @@ class Proof:
 
 
 def fault(name: str, companion: str) -> tuple[str, str, dict[str, Any]]:
-    known = FAULTS[name]
+    known = (FAULTS | MEMORY_FAULTS)[name]
     return known.scenarios[0], companion, known.functions
 
 
@@ -78,7 +79,7 @@ PROOFS = [
             "fault-reclaim", OUT, encl.sgx_free_va_slot,
             ("clear_bit(offset >> 3, va_page.bitmap)", "pass"),
         ),
-        "13-mappings": fault("P10", "a page was skipped for want of backing"),
+        "13-mappings": fault("first-mm-zapped", "a process was forked"),
         "14-progress": edit(
             "young-rotation", "a page was skipped as young", move,
             ("list_move_tail(page.list, list)", "list_move(page.list, list)"), list_move=list_move,

@@ -708,7 +708,7 @@ def check_counts(m: Epc) -> None:
 
 def try_to_enter(m: Epc, p: Any, cpu: int) -> None:
     usable = kind(m, p) == "child" and m.S[p.page_type] == PT_REG
-    if usable and not m.S[p.pending] and not m.S[p.modified]:
+    if usable and "w" in m.S[p.perms] and not m.S[p.pending] and not m.S[p.modified]:
         m.enter(p, cpu)
 
 

@@ -8,7 +8,7 @@ from statistics import median
 
 import pytest
 
-from properties.tree.trees import edited, engine_of, kinds, runner, searched
+from properties.tree.trees import edited, engine_of, first_seen, kinds, runner
 from sgxmodel.search.schedule import Schedule
 
 HAND_MADE_FREE = """{
@@ -61,7 +61,7 @@ def test_found(tree: Path, scratch: Path, fault: str) -> None:
     name, key = WHERE[fault]
     copy = edited(tree, scratch / tree.name / fault, FAULTS[fault])
     assert key not in kinds(tree, name, 3000)
-    first = [searched(copy, name, 20_000, seed).first.get(key, 20_000) for seed in range(10)]
+    first = [first_seen(copy, name, key, 20_000, seed) for seed in range(10)]
     assert median(first) < 6000, first
 
 

@@ -7,6 +7,7 @@ import difflib
 import os
 import shutil
 import tarfile
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -97,6 +98,21 @@ def searched(path: Path, name: str, runs: int, seed: int = 0) -> Search:
     search = Search(made, seed)
     search.go(runs, None, None)
     return search
+
+
+def first_seen(path: Path, name: str, key: Key, runs: int, seed: int) -> int:
+    """The run in which a kind is first seen, ``runs`` if it is not; the search ends there."""
+    made = runner(path, name)
+    learn_orders(made)
+    search = Search(made, seed)
+
+    def stop(run: int, planned: int) -> None:
+        if key in search.first:
+            raise StopIteration
+
+    with suppress(StopIteration):
+        search.go(runs, None, stop)
+    return search.first.get(key, runs)
 
 
 def kinds(path: Path, name: str, runs: int, seed: int = 0) -> set[Key]:

@@ -254,7 +254,7 @@ def _json_writable(path: Path) -> None:
         raise UserError(f"{path}: cannot be written: give --json another file")
 
 
-Results = Callable[[Callable[[int, int], None]], Iterable["Checked | None"]]
+Results = Callable[[Callable[[str], None]], Iterable["Checked | None"]]
 
 
 def _run(total: int, scenarios: Sequence[Scenario], results: Results) -> tuple[list[Checked], bool]:

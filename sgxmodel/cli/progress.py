@@ -11,10 +11,10 @@ from contextlib import contextmanager
 @contextmanager
 def progress(
     total: int, what: str = "scenarios"
-) -> Iterator[tuple[Callable[[], None], Callable[[int, int], None]]]:
+) -> Iterator[tuple[Callable[[], None], Callable[[str], None]]]:
     """A bar on stderr, on a terminal only."""
     if not sys.stderr.isatty():
-        yield (lambda: None), (lambda run, planned: None)
+        yield (lambda: None), (lambda how_far: None)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -33,5 +33,5 @@ def progress(
         bar.refresh()
         yield (
             lambda: bar.update(task, advance=1, runs="", refresh=True),
-            lambda run, planned: bar.update(task, runs=f"run {run} of {planned}", refresh=True),
+            lambda how_far: bar.update(task, runs=how_far, refresh=True),
         )

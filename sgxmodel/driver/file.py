@@ -109,7 +109,7 @@ def user_open(proc: process) -> int:
     if not ret:
         forget_data(mm)
         down_write(mm.mmap_lock)
-        ret = mmap_region(file_of(proc), mm)
+        ret = mmap_region(file_of(proc), mm, "rw")
         up_write(mm.mmap_lock)
     if THREADS:
         thread_end(proc)

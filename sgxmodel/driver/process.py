@@ -207,8 +207,8 @@ def kworker() -> int:
 
 
 @kernel
-def user_mmap(proc: process) -> Any:
-    """mmap() of the whole enclave with MAP_FIXED, for reading and writing."""
+def user_mmap(proc: process, prot: str) -> Any:
+    """mmap() of the whole enclave with MAP_FIXED."""
     mm = mm_of(proc)
     encl = fdget(proc)
     if IS_ERR(encl):
@@ -221,7 +221,7 @@ def user_mmap(proc: process) -> Any:
         vma_iter_clear(mm, old)
         unmap_page_range(all_cpus(cpu), mm, 0, mm_size(mm))
         files = remove_vmas(old)
-    ret = mmap_region(file_of(proc), mm)
+    ret = mmap_region(file_of(proc), mm, prot)
     up_write(mm.mmap_lock)
     put_files(files)
     fdput(proc)
@@ -229,14 +229,14 @@ def user_mmap(proc: process) -> Any:
 
 
 @kernel
-def mmap_region(file: enclave_file, mm: mm_struct) -> int:
+def mmap_region(file: enclave_file, mm: mm_struct, prot: str) -> int:
     """mmap_region(): a VMA of the file, linked when the driver agrees."""
     vma = kzalloc(vm_area_cache)
     if vma is None:
         sometimes("a VMA could not be allocated")
         return -ENOMEM
     vm_area_init(vma, file, 0, mm_size(mm))
-    vma.vm_prot = "rw"
+    vma.vm_prot = prot
     kref_get(file.file_ref)
     ret = sgx_mmap(file, vma, mm)
     if ret:

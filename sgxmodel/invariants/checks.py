@@ -59,7 +59,8 @@ LEAVES = frozenset(
     if name.isupper() and isinstance(value, Primitive)
 )
 RESISTED = ("sgx_encl_free_epc_page", "ksgxd", "sgx_vepc_free_page")
-RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "NOT_TRACKED", "0"})
+RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "-ESRCH", "NOT_TRACKED", "0"})
+"""-ESRCH: the process is not there, not yet or not any more; that is no failure of the call."""
 BLAMED = dict.fromkeys(("user_touch", "user_run", "user_accept"), "sgx_vma_fault")
 """The kernel's side of a user's access."""
 Outcomes = dict[tuple[int, int], set[str]]
@@ -138,9 +139,8 @@ class Checks:
                 self._written(t, slot, groups, site, prim.silent)
         if prim.lock:
             self._lock(t, op, held, site)
-        elif self.passed and prim.name.startswith("list_") and writes:
-            # A page that leaves the list or comes back to it waits anew.
-            self.passed.pop(op[1].container, None)
+        elif writes and prim.name.startswith("list_"):
+            self._moved(t, op[1].container)
         elif prim in LEAVES and type(result) is int:
             self.leaves[prim.name, result] += 1
 
@@ -283,6 +283,10 @@ class Checks:
                     "before and after;\nno page is isolated, rotated or removed",
                 )
             )
+
+    def _moved(self, t: int, page: Any) -> None:
+        """A page that leaves the list or comes back to it waits anew."""
+        self.passed.pop(page, None)
 
     def _isolation(self, slot: int, site: Site) -> None:
         """Count how often each waiting page was passed over by the reclaimer."""

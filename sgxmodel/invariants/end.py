@@ -9,7 +9,6 @@ from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import list_head
 from sgxmodel.machine.layout import FREED
 
-
 ZOMBIE = "stays a zombie when every virtual EPC is released"
 
 

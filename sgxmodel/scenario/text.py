@@ -224,6 +224,8 @@ class _Reader:
         kinds = [k for k in spec.args if k != "size"]
         if kinds[-1:] == ["type"] and verb == "add" and len(args) == len(kinds) - 1:
             args = [*args, "reg"]
+        if verb == "mmap" and len(args) == len(kinds) - 1:
+            args = [*args, "rw"]
         if len(args) != len(kinds):
             self.error(f"usage: {verb} {' '.join(k.upper() for k in kinds)}".rstrip())
         for i, (kind, arg) in enumerate(zip(kinds, args, strict=True)):
@@ -297,7 +299,7 @@ class _Reader:
             self.error("no task")
         self.at_boot()
         known = {t.name for t in self.tasks}
-        opened = [c.args[0] for c in self.every_call() if c.verb in ("open", "create")]
+        opened = [c.args[0] for c in self.every_call() if c.verb == "open"]
         for name in opened:
             if name in self.children:
                 self.error(f"'{name}' is a child: it has its parent's file")

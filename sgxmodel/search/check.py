@@ -11,6 +11,7 @@ from sgxmodel.invariants.checks import Checks
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
+from sgxmodel.search.bounding import Bounding
 from sgxmodel.search.minimise import Key, Minimiser, size
 from sgxmodel.search.pct import Pct
 from sgxmodel.search.random_walk import RandomWalk
@@ -19,8 +20,8 @@ from sgxmodel.search.schedule import Replay, Schedule, Scheduler
 from sgxmodel.search.sequential import sequential_outcomes
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
 
-Progress = Callable[[int, int], None]
-"""Called now and then with (runs so far, runs planned)."""
+Progress = Callable[[str], None]
+"""Told now and then, in words, how far a search of one scenario is."""
 
 SEARCH_SHARE = 0.7
 """Part of the time that is searched; the rest is for minimising what was found."""
@@ -72,6 +73,7 @@ class Search:
         self.steps = 0
         self.best: dict[Key, Outcome] = {}
         self.length = 300
+        self.bounding = Bounding()
 
     def go(
         self,
@@ -94,15 +96,20 @@ class Search:
             if any(invariant in stop_at for invariant, _ in outcome.found):
                 break
             if progress is not None and not i % 32:
-                progress(i, planned)
+                progress(f"run {i} of {planned}")
 
     def scheduler(self, i: int) -> Scheduler:
-        """First every task first without preemption, then PCT and random walk in turn."""
+        """First every task first without preemption, then PCT, random walk and bounding.
+
+        Half of the runs are PCT's, a quarter each of the others'.
+        """
         tasks = len(self.runner.tasks)
         if i < tasks:
             return Replay(Schedule(((0, i),) if i else ()))
         rng = Random(f"{self.seed}/{i}")
-        return Pct(rng, self.length) if i % 2 else RandomWalk(rng)
+        if i % 2:
+            return Pct(rng, self.length)
+        return RandomWalk(rng) if i % 4 else self.bounding.run(rng)
 
     def findings(self, deadline: float | None, shrink: bool) -> list[Finding]:
         """Each kind of violation, replayed and shrunk; smallest first."""

@@ -2,11 +2,9 @@
 """The checkers, for a search of all states rather than of one run.
 
 What a run's checkers remember becomes part of the states (a task's accounting,
-the locked section that it is in, whether a result is excused), or is looked at
-in every shared state.  Two things need a run as a whole and stay with sampled
-runs: the count of how often a page was passed over (14-progress), and
-happens-before clocks, which in an exhaustive search are two enabled accesses
-in one state.
+the locked section that it is in, whether a result is excused, how often a page
+was passed over), or is looked at in every shared state.  Happens-before clocks
+stay with sampled runs: a race is two enabled accesses in one state.
 """
 
 from __future__ import annotations
@@ -44,7 +42,7 @@ from sgxmodel.search.observe import Secret
 class EveryState(Checks):
     """Checkers without a memory of their own; see ``explore.program.Watch``."""
 
-    extra: Sequence[str] = ("excused", "requested")
+    extra: Sequence[str] = ("excused", "requested", "passed")
 
     def __init__(self, world: World, sequential: Outcomes | None = None) -> None:
         super().__init__(world, sequential)
@@ -84,6 +82,14 @@ class EveryState(Checks):
     @requested.setter
     def requested(self, value: bool) -> None:
         self.S[self.at + 1] = int(value)
+
+    @property
+    def passed(self) -> dict[Any, tuple[int, int]]:
+        return dict(self.S[self.at + 2] or ())
+
+    @passed.setter
+    def passed(self, value: dict[Any, tuple[int, int]]) -> None:
+        self.S[self.at + 2] = tuple(value.items())
 
     def memory(self, t: int) -> Any:
         scan = self.scan.get(t)
@@ -139,8 +145,12 @@ class EveryState(Checks):
             self.freed = after - on_free_lists(view)
             view.S = self.S
 
-    def _isolation(self, slot: int, site: Any) -> None:
-        """Needs a run: see above."""
+    def _moved(self, t: int, page: Any) -> None:
+        """Pages wait on a list that the LRU lock protects."""
+        if self.view.lru_lock in self.S[self.system.tasks[t].handle.held]:
+            passed = self.passed
+            if passed.pop(page, None) is not None:
+                self.passed = passed
 
     def stepped(self, t: int) -> None:
         self.secret.forgotten(self.system, t)

@@ -7,6 +7,7 @@ import functools
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import Executor, as_completed
 
 import attrs
 
@@ -16,6 +17,7 @@ from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import Progress, check_scenario
 from sgxmodel.search.exhaustive import explore_scenario
+from sgxmodel.search.explore.explorer import INTERRUPT, Count
 from sgxmodel.search.record import checks_for, record
 from sgxmodel.search.verdict import Checked, failed, unsearched
 from sgxmodel.search.workers import in_workers, share
@@ -56,6 +58,7 @@ def check_one(
                 reduction=plan.reduction,
                 deadline=deadline,
                 memory_mb=plan.memory_mb,
+                progress=None if progress is None else functools.partial(_tell, progress),
             )
         else:
             result = check_scenario(
@@ -92,4 +95,42 @@ def check_target(plan: Plan, progress: Progress | None = None) -> Iterator[Check
         return
     for i, scenario in enumerate(plan.scenarios):
         until = share(plan.deadline, plan.jobs, len(plan.scenarios) - i)
-        yield check_one(plan, scenario, until, progress)
+        checked = check_one(plan, scenario, until, progress)
+        yield checked
+        if checked.result.message.startswith(INTERRUPT):
+            raise KeyboardInterrupt
+
+
+def _tell(progress: Progress, count: Count) -> None:
+    """How far an exhaustive search is.  Nobody knows how many states there will be."""
+    rate = count.states / max(count.seconds, 0.001)
+    progress(
+        f"{count.states} states, {count.frontier} to go on from, {count.depth} steps deep, "
+        f"{rate:.0f}/s"
+    )
+
+
+def check_on(plan: Plan, executor: Executor) -> Iterator[Checked]:
+    """Each scenario's result as it comes, worked on by an executor of the caller's.
+
+    Any will do whose tasks may run elsewhere: a pool of this machine, or a
+    cluster's (Dask: ``client.get_executor()``).  Same verdicts as with one process.
+    """
+    left = None if plan.deadline is None else plan.deadline - time.monotonic()
+    rounds = -(-len(plan.scenarios) // plan.jobs)
+    seconds = None if left is None else max(0.0, left / rounds)
+    elsewhere = attrs.evolve(plan, deadline=None)
+    futures = {
+        executor.submit(_check_within, elsewhere, scenario, seconds): scenario
+        for scenario in plan.scenarios
+    }
+    for future in as_completed(futures):
+        try:
+            yield future.result()
+        except Exception as error:
+            yield failed(futures[future], f"{DIED}: {type(error).__name__}: {error}")
+
+
+def _check_within(plan: Plan, scenario: Scenario, seconds: float | None) -> Checked:
+    """Clocks of two machines have nothing in common, so the time is a length."""
+    return check_one(plan, scenario, None if seconds is None else time.monotonic() + seconds)

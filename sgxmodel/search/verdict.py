@@ -114,7 +114,8 @@ def issue(
         )
     absent = list(missing)
     if absent:
-        return Verdict.INCONCLUSIVE, "promised but never seen: " + "; ".join(absent)
+        never = "out of reach in this scenario" if evidence.closed else "never seen"
+        return Verdict.INCONCLUSIVE, f"promised but {never}: " + "; ".join(absent)
     return (Verdict.HOLDS if evidence.closed else Verdict.PASSED), ""
 
 

@@ -20,6 +20,7 @@ from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario, TaskLine
 
 T = TypeVar("T")
 TASKS = ("T1", "T2", "T3")
+CHILD = "C"
 
 
 @attrs.frozen
@@ -27,12 +28,14 @@ class Rules:
     """What a scenario may contain.
 
     ``quiet``: no memory error, no failure, no EAUG and no change to a TCS page,
-    so that ``list_v2`` and ``mainline`` should not differ.
+    so that ``list_v2`` and ``mainline`` should not differ.  ``processes``: they
+    may end, and the first running enclave's forks.
     """
 
     quiet: bool
     sgx2: bool
     va_slots: int
+    processes: bool = False
 
 
 @attrs.define
@@ -147,7 +150,12 @@ def unusual(encl: Enclave, rules: Rules) -> list[CallSpec]:
     out = [encl.call("close"), encl.call("munmap")]
     if rules.quiet:
         return [*out, *(encl.call("accept", page) for page in range(encl.added))]
+    out += [encl.call("mmap", "rw"), encl.call("mmap", "rwx")]
+    if rules.processes:
+        out.append(encl.call("exit"))
     for page in range(encl.size):
+        out += [encl.call("munmap-page", page)]
+        out += [encl.call("mprotect", page, rights) for rights in ("none", "r", "rw")]
         out += [encl.call(verb, page) for verb in ("poison-at", "touch", "accept", "remove")]
         out += [encl.call("modify", page, "tcs"), encl.call("add", page, "tcs")]
     return [*out, encl.call("create"), encl.call("init")]
@@ -175,14 +183,19 @@ def calls(menu: list[CallSpec], most: int) -> st.SearchStrategy[list[CallSpec]]:
 def scenarios(draw: st.DrawFn, tasks: int = 3, most: int = 3, quiet: bool = False) -> Scenario:
     """Programs of one to ``tasks`` tasks with one to ``most`` calls each; see :class:`Rules`."""
     names = TASKS[: draw(st.integers(1, tasks))]
-    rules = Rules(quiet, not one_of(draw, (0, 0, 0, 1)), one_of(draw, (8, 2, 3)))
+    processes = not quiet and one_of(draw, (False, False, True))
+    rules = Rules(quiet, not one_of(draw, (0, 0, 0, 1)), one_of(draw, (8, 2, 3)), processes)
     made = [draw(enclaves(name, rules)) for name in "AB"[: draw(st.integers(1, 2))]]
     epc = draw(nodes(sum(e.pages(rules.va_slots) for e in made)))
+    parents = [e for e in made if e.stage == "ready"][: int(rules.processes)]
+    children = [attrs.evolve(e, name=CHILD) for e in parents]
     lines = []
     for name in names:
         mine = [e for e in made if e.stage != "new" or name == names[0]]
         opened = [e.call("open") for e in mine if e.stage == "new"]
-        program = draw(calls(menu(mine, names, sum(epc), rules), most))
+        if name == names[0]:
+            opened += [e.call("fork", CHILD) for e in parents]
+        program = draw(calls(menu([*mine, *children], names, sum(epc), rules), most))
         lines.append(TaskLine(name, (*opened, *program), draw(st.integers(0, len(epc) - 1))))
     low = draw(st.integers(1, 3))
     return Scenario(
@@ -196,6 +209,7 @@ def scenarios(draw: st.DrawFn, tasks: int = 3, most: int = 3, quiet: bool = Fals
         sgx2=rules.sgx2,
         ksgxd=draw(st.booleans()),
         enclaves=tuple((e.name, e.size) for e in made),
+        children=tuple((CHILD, e.name) for e in parents),
         fail=() if quiet else draw(failures()),
         setup=tuple(c for e in made for c in e.setup) + tuple(c for e in made for c in e.growth),
         tasks=tuple(lines),

@@ -20,7 +20,7 @@ from sgxmodel.tree.record import record
 from sgxmodel.tree.runs import Found, Key, Runner
 from sgxmodel.tree.sequential import learn_orders, stands
 
-Progress = Callable[[int, int], None]
+Progress = Callable[[str], None]
 RUNS_PER_SCHEDULE = 50
 """The engine is that much faster than the model, for which scenarios plan."""
 SEARCH_SHARE = 0.6
@@ -129,7 +129,7 @@ class Search:
             self._chunk(way, min(number, planned - self.runs), length)
             length = max(1, int(self.runner.stats.steps / max(1, self.runner.stats.runs)))
             if progress is not None:
-                progress(self.runs, planned)
+                progress(f"run {self.runs} of {planned}")
 
     def _turns(self, planned: int) -> Iterator[tuple[int, Way]]:
         number = max(1, min(CHUNK, planned // len(WAYS)))

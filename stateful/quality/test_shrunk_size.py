@@ -59,8 +59,8 @@ FAULTS = {
         "list_v2",
         ("18-data-race", "sgx_drop_epc_page"),
         "poison-close",
-        minimised=Example(tasks=2, steps=37, preemptions=0),
-        shrunk=Example(tasks=2, steps=37, preemptions=1),
+        minimised=Example(tasks=2, steps=64, preemptions=0),
+        shrunk=Example(tasks=2, steps=64, preemptions=1),
     ),
     "F5": Fault(
         "list_v2",
@@ -68,7 +68,7 @@ FAULTS = {
         "init-reclaim",
         minimised=Example(tasks=1, steps=97, preemptions=0),
         shrunk=Example(tasks=2, steps=207, preemptions=0),
-        drawn=Example(tasks=1, steps=96, preemptions=0),
+        drawn=Example(tasks=1, steps=155, preemptions=0),
     ),
     "K2": Fault(
         "mainline",

@@ -192,7 +192,10 @@ class Memo(Generic[T]):
         node = self.root
         for here, following in zip(reads, [*reads[1:], -1], strict=True):
             if not isinstance(node, _Fork) or node.slot != here:
-                raise RuntimeError("a function of the state reads in two orders: unsound")
+                # Read in another order (a set has none): what is known goes, what is new stays.
+                self.root = None
+                self.put(packed, reads, result)
+                return
             value = self.rows.value(packed, here)
             if following < 0:
                 node.ways[value] = result
