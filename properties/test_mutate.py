@@ -17,6 +17,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from sgxmodel import cli
+from sgxmodel.kernel.list import list_move_tail
 from sgxmodel.machine.edit import edited
 from sgxmodel.machine.system import _dereference
 from sgxmodel.mutate import listed, runner, schema
@@ -32,6 +33,10 @@ from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import SCENARIOS
 
 FIXED = revision("list_fixed")
+DROP_TEST = (
+    "page.flags & SGX_EPC_PAGE_RECLAIMER_TRACKED and page.flags & SGX_EPC_PAGE_RECLAIM_IN_PROGRESS",
+    "False",
+)
 FEW = tuple((SCENARIOS[n], ()) for n in ("init-reclaim", "poison-stall", "x-fault-reclaim"))
 LIMITS = Limits(schedules=6, states=20_000)
 
@@ -60,7 +65,6 @@ def fate(name: str, *changes: tuple[str, str], **names: Any) -> Verdict:
 def test_a_function_that_is_not_changed_survives() -> None:
     verdict = fate("sgx_drop_epc_page")
     assert verdict.fate is Fate.SURVIVED
-    assert verdict.closed == ("x-fault-reclaim",)
     assert verdict.schedules == 18
 
 
@@ -139,16 +143,37 @@ def test_list_move_for_the_helper_is_killed_as_skipped_pages_stay_at_the_head() 
     assert verdict.killed_by[0] == "14-progress"
 
 
-def test_list_move_tail_at_the_helpers_call_site_is_no_change() -> None:
-    verdict = fate(
-        "sgx_epc_move_reclaimable",
-        (
-            "__sgx_epc_page_list_move(lru.reclaimable, page)",
-            "list_move_tail(page.list, lru.reclaimable)",
-        ),
-        **{"list_move_tail": __import__("sgxmodel.kernel.list", fromlist=["x"]).list_move_tail},
+def test_list_move_tail_for_the_helper_is_equivalent() -> None:
+    helper_, direct = (
+        "__sgx_epc_page_list_move(lru.reclaimable, page)",
+        "list_move_tail(page.list, lru.reclaimable)",
     )
-    assert verdict.fate is Fate.SURVIVED
+    called = job("sgx_epc_move_reclaimable", (helper_, direct), list_move_tail=list_move_tail)
+    verdict = judge(attrs.evolve(called, small=("x-fault-reclaim",)))
+    assert verdict.fate is Fate.EQUIVALENT
+    assert verdict.closed == ("x-fault-reclaim",)
+
+
+def test_a_check_that_a_small_scenario_cannot_see_is_not_equivalent_for_it() -> None:
+    """sgx_drop_epc_page() is called there, but never of an isolated page: others must look."""
+    names = ("x-fault-reclaim", "x-remove-reclaim")
+    never = edited(source("sgx_drop_epc_page"), DROP_TEST).tree
+    scenarios = tuple((SCENARIOS[n], ()) for n in names)
+    one = Job("x", "list_fixed", (("sgx_drop_epc_page", never),), scenarios, LIMITS, names)
+    assert judge(one).fate is Fate.KILLED
+
+
+def test_a_pass_that_does_not_take_back_its_count_is_noticed() -> None:
+    """It survived until a scenario had a page skipped first and nothing to reclaim later."""
+    lost = next(
+        m
+        for m in mutants_of(source("__sgx_reclaim_pages"), ("drop-statement",))
+        if m.what == "drop 'atomic_long_dec(sgx_nr_isolated)'"
+    )
+    changes = ((lost.function, lost.tree()),)
+    scenarios = ((SCENARIOS["skipped-exhausted"], ()),)
+    verdict = judge(Job(lost.id, "list_fixed", changes, scenarios, LIMITS))
+    assert verdict.killed_by == ("14-progress",)
 
 
 # -- processes, lost workers ------------------------------------------------------------------

@@ -48,6 +48,8 @@ class Campaign:
     width: int
     fresh: bool = False
     _reaches: list[Reach] = attrs.field(factory=list)
+    _closed: tuple[str, ...] = ()
+    """The small scenarios: those that the clean target closes."""
 
     def known(self) -> dict[str, Verdict]:
         """Verdicts by mutant id, in the catalogue's order."""
@@ -80,7 +82,9 @@ class Campaign:
         )
         text = "".join(ast.dump(f.source.tree) for f in self.target.program.functions.values())
         key = self.store.key_of(CLEAN, source + text)
-        if self.store.get(key) is not None:
+        proved = self.store.get(key)
+        if proved is not None:
+            self._closed = proved.closed
             return
         everything = tuple((s, self._promises(s)) for s in self.scenarios)
         jobs = [
@@ -101,6 +105,7 @@ class Campaign:
             raise SetupError(
                 f"a forced failure ({FORCED_IN}() does nothing) is not noticed: {forced.why}"
             )
+        self._closed = clean.closed
         self.store.put(key, clean)
 
     def _forced(self) -> Changes:
@@ -118,7 +123,8 @@ class Campaign:
             for scenario in order(self.reaches(), mutant.fn, mutant.line, callers):
                 if scenario not in names:
                     names.append(scenario)
-        exact = small(self.reaches(), mutants[0].fn.filename, mutants[0].around())
+        there = small(self.reaches(), mutants[0].fn.filename, mutants[0].around())
+        exact = tuple(name for name in there if name in self._closed)
         by_name = {s.name: s for s in self.scenarios}
         return Job(
             name,

@@ -35,10 +35,8 @@ FIRST = 4
 """Schedules of each scenario before any closed space or the full number of any."""
 MANY_CALLS = 7
 """A scenario with so many calls has too many orders for the first look."""
-COMPARED = 2
-"""So many small scenarios are covered and compared: first those that come to the line."""
-CLOSED_STATES = 150_000
-"""Up to here an ``x-`` scenario is covered: several times what the clean target has."""
+CLOSED_STATES = 60_000
+"""A small scenario is one that the clean target closes within so many states."""
 
 
 @attrs.frozen
@@ -69,7 +67,7 @@ class Job:
     scenarios: tuple[tuple[Scenario, tuple[str, ...]], ...]
     limits: Limits
     small: tuple[str, ...] = ()
-    """The ``x-`` scenarios that come to where the change is: without any nothing is equivalent."""
+    """Small scenarios that come to where the change is: without any nothing is equivalent."""
 
 
 class Killed(Exception):
@@ -108,9 +106,9 @@ def _search(job: Job, mutant: Revision) -> Verdict:
     try:
         first = min(FIRST, job.limits.schedules)
         judge_.sample(first, [s for s in job.scenarios if _calls(s[0]) < MANY_CALLS])
-        judge_.close()
         same = judge_.same()
         if same is None:
+            judge_.close()
             judge_.sample(job.limits.schedules, job.scenarios)
     except Killed as killed:
         return Verdict(job.id, Fate.KILLED, schedules=judge_.runs, **killed.evidence)  # type: ignore[arg-type]
@@ -237,9 +235,11 @@ class _Judge:
         self.seen += [i for i in killed_by if i not in self.seen]
 
     def close(self) -> None:
-        """Cover every interleaving of the likeliest scenarios that are small enough for that."""
-        small = [s for s, _ in self.job.scenarios if s.name.startswith("x-")]
-        for scenario in small[:COMPARED]:
+        """Cover every interleaving of the small scenarios; of the clean target, find them."""
+        for scenario, _ in self.job.scenarios:
+            small = scenario.name in self.job.small
+            if not small and (self.job.changes or not scenario.name.startswith("x-")):
+                continue
             result = explore_scenario(
                 self.mutant, scenario, reduction=False, states=self.limits.states
             )
@@ -265,10 +265,8 @@ class _Judge:
         interleavings of small ones that come to the changed line and closed.
         """
         job = self.job
-        small = [s for s, _ in job.scenarios if s.name in job.small][:COMPARED]
+        small = [s for s, _ in job.scenarios if s.name in job.small]
         if not job.changes or self.limits.without or not small:
-            return None
-        if not {s.name for s in small} <= set(self.closed):
             return None
         base = revision(job.target)
         states, self.why = closed_apart(base, self.mutant, small, self.limits.states)
@@ -276,7 +274,8 @@ class _Judge:
         self.why = self.why or difference(base, self.mutant, (s for s, _ in job.scenarios))
         if self.why:
             return None
-        why = "no difference in any interleaving of " + ", ".join(s.name for s in small)
+        self.closed = [s.name for s in small]
+        why = "no difference in any interleaving of " + ", ".join(self.closed)
         return self.alive(Fate.EQUIVALENT, why)
 
     def survived(self) -> Verdict:

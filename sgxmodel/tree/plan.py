@@ -17,7 +17,7 @@ VERB_NUMBERS = {
     for n, verb in enumerate(
         (
             "open", "create", "add", "init", "touch", "accept", "modify", "remove", "munmap",
-            "close", "reclaim", "direct", "poison", "poison-at", "signal", "run",
+            "close", "reclaim", "direct", "poison", "poison-at", "signal", "run", "exit", "mmap",
         )
     )
 }  # fmt: skip
@@ -78,6 +78,7 @@ SEEN = {
     ),
 }
 """The engine's numbers of paths (enum eng_seen), in the words of the model's companions."""
+RIGHT_NUMBERS = {"none": 0, "r": 1, "rw": 3, "rwx": 7}
 TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
 RESULTS = {11: "NOT_TRACKED", 1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
 PAGES = 32
@@ -172,6 +173,8 @@ def _call(scenario: Scenario, spec: CallSpec) -> Call:
         return call
     if args:
         call.encl = enclaves.index(args.pop(0))
+    if spec.verb == "mmap":
+        call.arg = RIGHT_NUMBERS[args.pop(0)]
     if args:
         call.arg = int(args.pop(0))
     if args:
