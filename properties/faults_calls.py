@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 from properties.faults import KnownFault
-from sgxmodel.driver import main, sanitize
+from sgxmodel.driver import main, sanitize, virt
 from sgxmodel.driver.structs import sgx_nr_free_pages
 from sgxmodel.kernel.ref import atomic_long_inc
 from sgxmodel.machine.edit import edited
+from sgxmodel.revisions.list_fixed import fixes
 
 FAULTS = {
     fault.id: fault
@@ -38,6 +39,28 @@ FAULTS = {
                 "__sgx_alloc_epc_page_from_node": edited(
                     main.__sgx_alloc_epc_page_from_node, ("page.flags = 0", "pass")
                 ),
+            },
+        ),
+        KnownFault(
+            "no-retry",
+            "zombie SECS pages are not tried again by later releases",
+            ("20-end",),
+            ("vepc-zombie",),
+            {
+                "sgx_vepc_retry_zombies": edited(
+                    fixes.sgx_vepc_retry_zombies, ("sgx_vepc_try_zombies(secs_pages)\n", "")
+                )
+            },
+        ),
+        KnownFault(
+            "vepc-frees",
+            "a guest's page whose EREMOVE failed reaches the free list",
+            ("10-epcm",),
+            ("vepc-zombie",),
+            {
+                "sgx_vepc_free_page": edited(
+                    virt.sgx_vepc_free_page, ("return ret\n", "ret = 0\n")
+                )
             },
         ),
         KnownFault(

@@ -21,7 +21,13 @@ from sgxmodel.search.schedule import Replay, Schedule
 from sgxmodel.search.target import Plan, check_target
 from sgxmodel.search.verdict import ScenarioResult, Verdict
 
-CLOSED = ("x-eaug-eaug", "x-fault-reclaim", "x-poison-reclaim", "x-remove-reclaim")
+CLOSED = (
+    "x-eaug-eaug",
+    "x-fault-reclaim",
+    "x-fork-reclaim",
+    "x-poison-reclaim",
+    "x-remove-reclaim",
+)
 BROKEN = {
     "x-eaug-eaug": ("16-benign-race", 1),
     "x-fault-reclaim": ("1-one-list", 0),

@@ -17,6 +17,7 @@ PAGE_AUGMENTED = "enclave page added at run time (sgx_encl_eaug_page)"
 PAGE_RETYPED = "enclave page whose type changes (sgx_enclave_modify_types)"
 SECS_CREATED = "SECS (sgx_encl_create)"
 SECS_LOADED = "SECS loaded back (sgx_encl_load_secs)"
+VEPC_PAGE = "page of a virtual EPC (__sgx_vepc_fault)"
 VA_PAGE = "version array page (sgx_alloc_va_page)"
 
 

@@ -29,7 +29,7 @@ from sgxmodel.invariants.base import (
     Violation,
 )
 from sgxmodel.invariants.enclaves import check_enclave, check_references
-from sgxmodel.invariants.end import check_end
+from sgxmodel.invariants.end import check_end, released_by
 from sgxmodel.invariants.locks import LockGraph, classes_of, is_srcu
 from sgxmodel.invariants.mappings import check_mappings
 from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
@@ -58,7 +58,7 @@ LEAVES = frozenset(
     for name, value in vars(module).items()
     if name.isupper() and isinstance(value, Primitive)
 )
-RESISTED = ("sgx_encl_free_epc_page", "ksgxd")
+RESISTED = ("sgx_encl_free_epc_page", "ksgxd", "sgx_vepc_free_page")
 RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "-ESRCH", "NOT_TRACKED", "0"})
 """-ESRCH: the process is not there, not yet or not any more; that is no failure of the call."""
 BLAMED = dict.fromkeys(("user_touch", "user_run", "user_accept"), "sgx_vma_fault")
@@ -409,7 +409,7 @@ class Checks:
         """Everything is closed and done."""
         for title, message in check_end(self.view):
             if not self.found:
-                self.violate(End("sgx_encl_release", title, message))
+                self.violate(End(released_by(title), title, message))
 
     def deadlock(self, blocked: Sequence[int]) -> None:
         """No task can run, and some are not done."""

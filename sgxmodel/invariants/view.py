@@ -41,6 +41,10 @@ class View:
             on_stack = space["sanitize"].dirty_on_stack
             self.dirty_lists = [(space["sgx_dirty_page_list"], "dirty"), (on_stack, "dirty")]
             self.static_lists += self.dirty_lists
+        self.zombies: list_head = space["sgx_virt"].zombie_secs_pages
+        if world.scenario.vepcs:
+            heads = (self.zombies, *world.vepcs.stacks.values())
+            self.static_lists += [(head, "zombie") for head in heads]
         self.iso_lists = [(head, "isolate") for head in world.isos.values()]
 
     def flags(self, value: int) -> str:

@@ -183,6 +183,19 @@ def list_splice(S: State, list: list_head, head: list_head) -> None:
     S[at.prev] = last
 
 
+@primitive()
+def list_splice_tail(S: State, list: list_head, head: list_head) -> None:
+    """Join a list into ``head``, at its end.  ``list`` itself is not reinitialised."""
+    first, last = _follow(S, list.next), _follow(S, list.prev)
+    if first is list:
+        return
+    at = _follow(S, head.prev)
+    S[first.prev] = at
+    S[at.next] = first
+    S[last.next] = head
+    S[head.prev] = last
+
+
 @primitive(access="marked")
 def list_empty(S: State, head: list_head) -> bool:
     """READ_ONCE(head->next) == head: legal without the lock, as in the kernel."""

@@ -24,13 +24,14 @@ from sgxmodel.driver import (
     sanitize,
     sgx2,
     user,
+    virt,
 )
 from sgxmodel.errors import UnknownNameError
 from sgxmodel.machine.program import Program, functions_of
 from sgxmodel.revisions import list_fixed, list_v2, mainline
 from sgxmodel.revisions.base import Lists
 
-DRIVER = (main, encl, ioctl, sgx2, ptrace, sanitize, user, file, mm, mmu_notifier, process)
+DRIVER = (main, encl, ioctl, sgx2, ptrace, sanitize, virt, user, file, mm, mmu_notifier, process)
 
 
 @attrs.frozen(eq=False)

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.driver import structs, user
+from sgxmodel.driver import structs, user, virt
 from sgxmodel.driver.structs import (
     SGX_EPC_PAGE_IS_FREE,
     process,
@@ -32,6 +32,7 @@ from sgxmodel.scenario.boot import lay_out, make_dirty
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.scenario.processes import Processes
 from sgxmodel.scenario.text import TYPES
+from sgxmodel.scenario.vepc import VirtualEpcs
 
 LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt", "emodpr")
 SETUP_STEPS = 100_000
@@ -57,6 +58,7 @@ class World:
     encls: tuple[sgx_encl, ...]
     encl_pages: tuple[sgx_encl_page, ...]
     va_pages: tuple[sgx_va_page, ...]
+    vepcs: VirtualEpcs
     isos: dict[Any, list_head]
     task_structs: tuple[task_struct, ...]
     first: State = attrs.field(factory=list)
@@ -138,6 +140,7 @@ class _Plan:
             structs.sgx_numa,
             structs.cpu,
             user.user_copy,
+            *virt.STATICS,
             *revision.statics,
         ):
             layout.static(var)
@@ -235,6 +238,8 @@ class _Plan:
         self.isos = {
             task: layout.new(list_head, f"iso of {task}") for task in self.task_structs.values()
         }
+        opened = sum(c.verb == "vepc-open" for c in calls)
+        self.vepcs = VirtualEpcs(layout, scenario.vepcs, list(self.isos), opened)
         if "stack" in self.space:
             vars(self.space["stack"])["of"] = self.isos
 
@@ -260,6 +265,8 @@ class _Plan:
             elif kind == "pages":
                 low, _, high = word.partition("-")
                 args += (int(low), int(high or low) - int(low) + 1)
+            elif kind == "vepc":
+                args.append(self.vepcs.files[word])
             elif kind in ("permissions", "rights"):
                 args.append("" if word == "none" else word)
             elif kind == "type":
@@ -287,6 +294,7 @@ class _Plan:
                 run = (Call(name, function, ()),)
                 specs.append(TaskSpec(name, self.task_structs[name], run, daemon=True))
         closing = [self.call(CallSpec("exit", (name,))) for name in self.processes]
+        closing += [self.call(CallSpec("vepc-close", (n,))) for n, _ in self.scenario.vepcs]
         specs.append(TaskSpec("end", self.task_structs["end"], tuple(closing), last=True))
         return World(
             revision=revision,
@@ -303,6 +311,7 @@ class _Plan:
             encls=tuple(self.encls),
             encl_pages=tuple(self.encl_pages),
             va_pages=tuple(self.va_pages),
+            vepcs=self.vepcs,
             isos=self.isos,
             task_structs=tuple(self.task_structs.values()),
         )

@@ -67,6 +67,7 @@ class Verb:
 
 IOCTL = ("0", "-EBADF", "-EBUSY", "-EINVAL")
 PARTIAL = tuple(f"{name} {PARTLY}" for name in ("-EINVAL", "-EAGAIN", "-EFAULT"))
+GUEST = ("0", "SIGBUS", "-EBADF")
 FAULT = ("0", "SIGBUS", "SIGSEGV", "OOM")
 
 VERBS = {
@@ -117,6 +118,15 @@ VERBS = {
         Verb("poison", "memory_error", ("epc",), ("0",), "a memory error in EPC page n"),
         Verb("poison-at", "memory_error_at", ("enclave", "page"), ("0",),
              "a memory error in the EPC page that an address maps"),
+        Verb("vepc-open", "vepc_open", ("vepc",), ("0", "-ENOMEM"), "open() and mmap() a vEPC"),
+        Verb("vepc-close", "vepc_close", ("vepc",), ("0",), "munmap() and close()"),
+        Verb("vepc-remove-all", "vepc_remove_all", ("vepc",), ("0", "1", "-EBADF", "-EBUSY"),
+             "EREMOVE of every page"),
+        Verb("guest-touch", "guest_touch", ("vepc", "vpage"), GUEST, "a guest reads a page"),
+        Verb("guest-ecreate", "guest_ecreate", ("vepc", "vpage"), (*GUEST, "#PF"),
+             "a guest makes a page a SECS"),
+        Verb("guest-eadd", "guest_eadd", ("vepc", "vpage", "vepc", "vpage"), (*GUEST, "#PF"),
+             "a guest makes a page a child of that SECS"),
         Verb("stop-ksgxd", "stop_ksgxd", (), ("0",), "sgx_init() fails and stops ksgxd"),
         Verb("signal", "send_signal_to", ("task",), ("0",), "a signal for a task"),
     )
@@ -161,6 +171,8 @@ FAILURES = {
     "emodt": "EMODT",
     "emodpr": "EMODPR",
     "user-copy": "user_copy",
+    "vepc": "sgx_vepc_cache",
+    "xa-store": "xa_store",
 }
 """What a scenario may let fail, and where: an allocation or a leaf."""
 
@@ -173,7 +185,8 @@ class Scenario:
     watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
     size in pages, a power of two; ``children``: process to the one that may fork
     it, each once; ``boot``: what the first pages hold when ksgxd begins;
-    ``fail``: how often each failure may happen;
+    ``vepcs``: virtual EPCs, name to size in pages; ``fail``: how often each
+    failure may happen;
     ``small``: every interleaving can be covered in seconds;
     ``promises``: companions that a run of the search must reach.
     """
@@ -188,6 +201,7 @@ class Scenario:
     pcmds: int = 32
     sgx2: bool = True
     boot: tuple[str, ...] = ()
+    vepcs: tuple[tuple[str, int], ...] = ()
     ksgxd: bool = False
     schedules: int = 300
     small: bool = False

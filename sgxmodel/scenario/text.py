@@ -61,6 +61,7 @@ def format(scenario: Scenario) -> str:
         out.append("ksgxd")
     out += [f"enclave {name} {size}" for name, size in scenario.enclaves]
     out += [f"child {name} of {parent}" for name, parent in scenario.children]
+    out += [f"vepc {name} {size}" for name, size in scenario.vepcs]
     out += [f"fail {what} {times}" for what, times in scenario.fail]
     if scenario.setup:
         out.append("setup " + "; ".join(map(str, scenario.setup)))
@@ -79,6 +80,7 @@ class _Reader:
         self.enclaves: dict[str, int] = {}
         self.children: dict[str, str] = {}
         self.forked: set[str] = set()
+        self.vepcs: dict[str, int] = {}
         self.fail: dict[str, int] = {}
         self.setup: list[CallSpec] = []
         self.tasks: list[TaskLine] = []
@@ -174,6 +176,12 @@ class _Reader:
             self.error(f"there is no enclave '{parent}' (say 'enclave {parent} PAGES' before)")
         self.children[name] = parent
 
+    def on_vepc(self, rest: str) -> None:
+        parts = rest.split()
+        if len(parts) != 2 or not parts[0].isidentifier() or parts[0] in self.vepcs:
+            self.error("vepc NAME PAGES, each name once")
+        self.vepcs[parts[0]] = self.whole(parts[1], 1, LIMIT)
+
     def on_fail(self, rest: str) -> None:
         what, _, times = rest.partition(" ")
         if what not in FAILURES:
@@ -220,14 +228,20 @@ class _Reader:
             args = [*args, "rw"]
         if len(args) != len(kinds):
             self.error(f"usage: {verb} {' '.join(k.upper() for k in kinds)}".rstrip())
-        for kind, arg in zip(kinds, args, strict=True):
-            self.argument(kind, arg, args)
+        for i, (kind, arg) in enumerate(zip(kinds, args, strict=True)):
+            if kind == "vpage":
+                self.whole(arg, 0, self.vepcs[args[i - 1]] - 1)
+            else:
+                self.argument(kind, arg, args)
         return CallSpec(verb, tuple(args))
 
     def argument(self, kind: str, arg: str, args: list[str]) -> None:
         if kind == "enclave":
             if arg not in self.enclaves and arg not in self.children:
                 self.error(f"there is no enclave '{arg}' (say 'enclave {arg} PAGES' before)")
+        elif kind == "vepc":
+            if arg not in self.vepcs:
+                self.error(f"there is no virtual EPC '{arg}' (say 'vepc {arg} PAGES' before)")
         elif kind == "child":
             self.child(arg, args[0])
         elif kind == "rights":
@@ -263,13 +277,17 @@ class _Reader:
             self.error(f"'{name}' is forked twice")
         self.forked.add(name)
 
-    def boots(self) -> None:
-        """Dirty pages are for ksgxd to clean; where it may be stopped there is no driver."""
+    def at_boot(self) -> None:
+        """Dirty pages are for ksgxd to clean; where it is stopped there is no driver."""
         boot = self.values.get("boot", ())
         if boot and not self.values.get("ksgxd"):
             self.error("boot: who sanitises the pages? (say 'ksgxd')")
         if len(boot) > sum(self.values.get("epc", Scenario("").epc)):
             self.error("boot: more dirty pages than the EPC has")
+        opened = [call.args[0] for call in self.every_call() if call.verb == "vepc-open"]
+        for name in self.vepcs:
+            if opened.count(name) > 1:
+                self.error(f"vepc-open: '{name}' is opened twice")
         verbs = {call.verb for call in self.every_call()}
         if "stop-ksgxd" in verbs and not verbs <= {"stop-ksgxd", "poison"}:
             self.error("stop-ksgxd: sgx_init() has failed, so nobody can open the device")
@@ -279,7 +297,7 @@ class _Reader:
             self.error("no 'scenario NAME' line")
         if not self.tasks:
             self.error("no task")
-        self.boots()
+        self.at_boot()
         known = {t.name for t in self.tasks}
         opened = [c.args[0] for c in self.every_call() if c.verb == "open"]
         for name in opened:
@@ -296,6 +314,7 @@ class _Reader:
             **self.values,
             enclaves=tuple(self.enclaves.items()),
             children=tuple(self.children.items()),
+            vepcs=tuple(self.vepcs.items()),
             fail=tuple(self.fail.items()),
             setup=tuple(self.setup),
             tasks=tuple(self.tasks),

@@ -68,6 +68,8 @@ class Words:
                 layout.namespace["sgx_dirty_page_list"],
                 layout.namespace["sanitize"].dirty_on_stack,
             ]
+        if world.scenario.vepcs:
+            heads += [layout.namespace["sgx_virt"].zombie_secs_pages, *world.vepcs.stacks.values()]
         several = len(world.nodes) > 1
         self.heads: list[tuple[list_head, str]] = [(h, _list_name(h.name, several)) for h in heads]
         self.all_heads = set(heads)

@@ -40,6 +40,9 @@ def loading(name: str, added: int) -> list[CallSpec]:
 def disturbing() -> list[CallSpec]:
     """Calls that are rare."""
     out = [CallSpec(verb, (name,)) for verb in ("close", "munmap") for name, _ in ENCLAVES]
+    for name, _ in ENCLAVES:
+        out += [CallSpec("mmap", (name, "rw")), CallSpec("munmap-page", (name, "0"))]
+        out += [CallSpec("mprotect", (name, "0", rights)) for rights in ("none", "rw")]
     out += [CallSpec("poison", (str(n),)) for n in range(EPC)]
     out += [CallSpec("signal", (f"T{i + 1}",)) for i in range(SLOTS)]
     return out + [CallSpec(verb, ("B",)) for verb in ("create", "init")]

@@ -36,6 +36,7 @@ from sgxmodel.driver.structs import (
     sgx_nr_free_pages,
     unisolated,
 )
+from sgxmodel.driver.virt import sgx_virt
 from sgxmodel.kernel.list import (
     INIT_LIST_HEAD,
     list_add,
@@ -45,8 +46,10 @@ from sgxmodel.kernel.list import (
     list_empty,
     list_for_each_entry,
     list_for_each_entry_safe,
+    list_head,
     list_move,
     list_move_tail,
+    list_splice_tail,
 )
 from sgxmodel.kernel.lock import mutex_lock, mutex_unlock, spin_lock, spin_unlock
 from sgxmodel.kernel.memory import IS_ERR, kfree, xa_load
@@ -83,6 +86,7 @@ if TYPE_CHECKING:
     from sgxmodel.driver.mm import sgx_encl_may_map
     from sgxmodel.driver.mmu_notifier import mmu_notifier_put
     from sgxmodel.driver.seam import sgx_reclaim_pages
+    from sgxmodel.driver.virt import sgx_vepc_try_zombies
     from sgxmodel.revisions.list_v2.lru import (
         sgx_epc_move_reclaimable,
         sgx_epc_peek_reclaimable,
@@ -377,3 +381,22 @@ def sgx_dirty_page_is_bad(page: sgx_epc_page) -> bool:
     sgx_free_epc_page() puts it on the poison list, and looks under node->lock.
     """
     return False
+
+
+@part_of("sgx_vepc_release")
+def sgx_vepc_retry_zombies(secs_pages: list_head) -> None:
+    """V1: this release's own zombies are tried again too, under the lock.
+
+    Their last child may have gone since, in a release that is past its retry.
+    """
+    list_splice_tail(secs_pages, sgx_virt.zombie_secs_pages)
+    out_of_scope(secs_pages)
+    sgx_vepc_try_zombies(secs_pages)
+    list_splice_tail(secs_pages, sgx_virt.zombie_secs_pages)
+    out_of_scope(secs_pages)
+
+
+@part_of("sgx_vepc_release")
+def sgx_vepc_unlink_zombie(epc_page: sgx_epc_page) -> None:
+    """A zombie is on no list of the LRU: zombie_secs_pages_lock protects it, not lru.lock."""
+    list_del(epc_page.list)

@@ -11,6 +11,7 @@ from sgxmodel.driver.seam import (
     SECS_CREATED,
     SECS_LOADED,
     VA_PAGE,
+    VEPC_PAGE,
 )
 from sgxmodel.driver.structs import SGX_EPC_PAGE_RECLAIMER_TRACKED
 from sgxmodel.machine.op import pure
@@ -28,6 +29,7 @@ RECORDED_AS = {
     SECS_CREATED: SGX_EPC_PAGE_ENCLAVE,
     SECS_LOADED: SGX_EPC_PAGE_ENCLAVE,
     VA_PAGE: SGX_EPC_PAGE_VERSION_ARRAY,
+    VEPC_PAGE: 0,
 }
 
 

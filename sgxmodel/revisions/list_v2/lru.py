@@ -168,3 +168,9 @@ def sgx_can_reclaim() -> bool:
 @part_of("arch_memory_failure")
 def sgx_poison_tracked(page: sgx_epc_page) -> None:
     """The series' memory failure leaves a page that is in use where it is."""
+
+
+@part_of("sgx_vepc_release")
+def sgx_vepc_unlink_zombie(epc_page: sgx_epc_page) -> None:
+    """The series drops a zombie, which is on no list of the LRU (its comment says so)."""
+    sgx_drop_epc_page(epc_page)
