@@ -106,7 +106,7 @@ def first_seen(path: Path, name: str, key: Key, runs: int, seed: int) -> int:
     learn_orders(made)
     search = Search(made, seed)
 
-    def stop(run: int, planned: int) -> None:
+    def stop(said: str) -> None:
         if key in search.first:
             raise StopIteration
 

@@ -17,7 +17,7 @@ VERB_NUMBERS = {
     for n, verb in enumerate(
         (
             "open", "create", "add", "init", "touch", "accept", "modify", "remove", "munmap",
-            "close", "reclaim", "direct", "poison", "poison-at", "signal", "run",
+            "close", "reclaim", "direct", "poison", "poison-at", "signal", "run", "exit", "mmap",
         )
     )
 }  # fmt: skip
@@ -26,7 +26,7 @@ FAIL_NUMBERS = {
     for n, what in enumerate(
         (
             "backing", "encl-page", "va-page", "file", "open", "ecreate", "eadd", "einit",
-            "eremove", "epa", "eaug", "emodt",
+            "eremove", "epa", "eaug", "emodt", "eextend",
         )
     )
 }  # fmt: skip
@@ -42,6 +42,7 @@ SEEN = {
     9: "EPA failed",
     10: "EAUG failed",
     11: "EMODT refused the page",
+    12: "EEXTEND failed",
     **dict(
         enumerate(
             (
@@ -77,6 +78,7 @@ SEEN = {
     ),
 }
 """The engine's numbers of paths (enum eng_seen), in the words of the model's companions."""
+RIGHT_NUMBERS = {"none": 0, "r": 1, "rw": 3, "rwx": 7}
 TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
 RESULTS = {11: "NOT_TRACKED", 1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
 PAGES = 32
@@ -171,6 +173,8 @@ def _call(scenario: Scenario, spec: CallSpec) -> Call:
         return call
     if args:
         call.encl = enclaves.index(args.pop(0))
+    if spec.verb == "mmap":
+        call.arg = RIGHT_NUMBERS[args.pop(0)]
     if args:
         call.arg = int(args.pop(0))
     if args:

@@ -18,11 +18,13 @@
 enum eng_verb {
 	V_OPEN, V_CREATE, V_ADD, V_INIT, V_TOUCH, V_ACCEPT, V_MODIFY, V_REMOVE, V_MUNMAP,
 	V_CLOSE, V_RECLAIM, V_DIRECT, V_POISON, V_POISON_AT, V_SIGNAL, V_RUN,
+	V_EXIT, V_MMAP,
 };
 
 enum eng_fail {
 	FAIL_BACKING, FAIL_ENCL_PAGE, FAIL_VA_PAGE, FAIL_FILE, FAIL_OPEN, FAIL_ECREATE,
 	FAIL_EADD, FAIL_EINIT, FAIL_EREMOVE, FAIL_EPA, FAIL_EAUG, FAIL_EMODT,
+	FAIL_EEXTEND,
 };
 
 /* Paths that were walked: failures on request first, by their number, then these. */

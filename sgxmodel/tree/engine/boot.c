@@ -7,6 +7,7 @@
 #define NOT_TRACKED 11			/* of EACCEPT: come back later */
 
 struct eng_tunables eng_tunables;
+static int section_pages[9];		/* nodes without EPC have no section */
 
 /* -- what the boot code asks the machine ------------------------------------------------------ */
 
@@ -334,6 +335,9 @@ int eng_boot(const struct eng_config *config, const struct eng_call *calls, int 
 	eng_tunables = (struct eng_tunables){
 		config->scan, config->low, config->high, config->va_slots,
 	};
+	for (int i = 0, section = 0; i < config->nodes; i++)
+		if (config->epc[i])
+			section_pages[section++] = config->epc[i];
 	sched_init();
 	mm_boot();
 	make_tasks(config);
@@ -515,11 +519,7 @@ int eng_requested(void)
 	return W.requested;
 }
 
-/* Nodes without EPC have no section. */
 int eng_section_pages(int section)
 {
-	for (int i = 0; i < keep->config.nodes; i++)
-		if (keep->config.epc[i] && section-- == 0)
-			return keep->config.epc[i];
-	return 0;
+	return section_pages[section];
 }

@@ -25,6 +25,17 @@ static int class_of(const struct eng_lock *lock)
 	return nclasses++;
 }
 
+static void known(struct eng_lock *lock)
+{
+	if (lock->known)
+		return;
+	lock->known = 1;
+	lock->class = (signed char)class_of(lock);
+	/* The locks that EPC pages are protected by: statics, and those of nodes. */
+	lock->of_all = in_state(lock, sizeof(*lock)) || strstr(lock->name, "node");
+	lock->of_encl = strstr(lock->name, "encl->lock") != NULL;
+}
+
 static int reaches(int from, int to, u32 *seen)
 {
 	if (from == to)
@@ -38,10 +49,10 @@ static int reaches(int from, int to, u32 *seen)
 
 static void order(struct task *t, const struct eng_lock *lock, const char *func)
 {
-	int class = class_of(lock);
+	int class = lock->class;
 
 	for (int i = 0; i < t->held_cnt && class >= 0; i++) {
-		int outer = class_of(t->held[i].lock);
+		int outer = t->held[i].lock->class;
 		u32 seen = 0;
 
 		if (outer < 0 || (before[outer] >> class & 1))
@@ -60,14 +71,9 @@ static void order(struct task *t, const struct eng_lock *lock, const char *func)
 	}
 }
 
-/* The locks that EPC pages are protected by: statics, and those of nodes. */
-static int of_all(const struct eng_lock *lock)
-{
-	return in_state(lock, sizeof(*lock)) || strstr(lock->name, "node");
-}
-
 static void take(struct task *t, struct eng_lock *lock, int shared, const char *func)
 {
+	known(lock);
 	order(t, lock, func);
 	race_acquire(lock);
 	if (!shared)
@@ -77,7 +83,7 @@ static void take(struct task *t, struct eng_lock *lock, int shared, const char *
 	else
 		lock->owner = &t->pub;
 	if (lock->kind == ENG_SPIN)
-		t->preempt++, t->of_all += of_all(lock);
+		t->preempt++, t->of_all += lock->of_all;
 	if (t->held_cnt == HELD_MAX)
 		fatal("17-lock-order", func, "too many locks are held");
 	t->held[t->held_cnt++] = (struct held){ lock, shared };
@@ -96,7 +102,7 @@ static void drop(struct task *t, struct eng_lock *lock, int shared)
 			break;
 		}
 	if (lock->kind == ENG_SPIN)
-		t->preempt--, t->of_all -= of_all(lock);
+		t->preempt--, t->of_all -= lock->of_all;
 	W.dirty = 1;
 	TRACE("%s(%s)", lock->kind == ENG_SPIN ? "spin_unlock" : lock->kind == ENG_MUTEX ?
 	      "mutex_unlock" : "mmap_unlock", lock->name);
@@ -157,7 +163,7 @@ void lock_drop(struct eng_lock *lock, const char *func)
 	W.quiet++;
 	if (lock->kind == ENG_SPIN)
 		probe_pages(lock);
-	else if (strstr(lock->name, "encl->lock"))
+	else if (lock->of_encl)
 		probe_encl_unlock(lock);
 	W.quiet--;
 	lock->owner = NULL;

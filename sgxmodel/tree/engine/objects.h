@@ -28,6 +28,8 @@ struct eng_lock {
 	int kind;
 	unsigned int readers;		/* mask of tasks that hold it for reading */
 	unsigned int writers_waiting;
+	/* What its name says of it, once somebody has asked: see known() in locks.c. */
+	signed char known, class, of_all, of_encl;
 };
 
 void eng_lock_init(struct eng_lock *lock, const char *name, int kind);

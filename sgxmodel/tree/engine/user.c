@@ -10,6 +10,8 @@ struct process {
 static struct process procs[ENG_ENCLAVES];
 
 #define EBADF 9
+#define VM_READ 1
+#define VM_WRITE 2
 #define ENOMEM 12
 
 static int is_access(int verb)
@@ -42,25 +44,37 @@ void *eng_err_ptr(long error, const char *func)
 
 /* -- system calls --------------------------------------------------------------------------- */
 
-static int do_open(int encl)
+/* PTEs and TLBs of a mapping go; mmap_lock is held.  The mapping, whose file is still held. */
+static struct vm_area_struct *unmap_all(struct mm_struct *mm)
+{
+	struct vm_area_struct *vma = mm->vma;
+
+	if (!vma)
+		return NULL;
+	for (int page = 0; page < 64; page++)
+		mm->pte[page] = 0;
+	for (int i = 0; i < W.ntask; i++)
+		if (mm->cpus >> i & 1)
+			interrupt(i);
+	mm->vma = NULL;
+	return vma;
+}
+
+/* mmap() of the whole enclave; what is there already makes room (MAP_FIXED). */
+static int map(int encl, struct file *file, int rights)
 {
 	struct mm_struct *mm = process_mm(encl);
-	struct process *proc = &procs[encl];
-	struct vm_area_struct *vma;
-	struct file *file = file_new(encl);
-	int ret = tree_open(file);
+	struct vm_area_struct *vma, *old;
+	int ret;
 
-	if (ret) {
-		engine_free(file);
-		return ret;
-	}
-	proc->file = file;
 	eng_mmap_lock(mm, 1, "mmap");
+	old = unmap_all(mm);
 	vma = engine_alloc(sizeof(*vma), "sizeof(struct vm_area_struct)");
 	*vma = (struct vm_area_struct){
 		.vm_start = base_of(encl),
 		.vm_end = base_of(encl) + keep->config.size[encl] * 4096UL,
-		.vm_mm = mm, .vm_flags = 0x3 | 0x8 | 0x70, .vm_file = file,
+		/* VM_SHARED, and VM_MAYREAD to VM_MAYEXEC */
+		.vm_mm = mm, .vm_flags = rights | 0x8 | 0x70, .vm_file = file,
 	};
 	file->refs++;
 	ret = tree_mmap(file, vma);
@@ -71,6 +85,36 @@ static int do_open(int encl)
 		mm->vma = vma;
 	}
 	eng_mmap_unlock(mm, 1, "mmap");
+	if (old) {
+		eng_fput(old->vm_file);
+		engine_free(old);
+	}
+	return ret;
+}
+
+static int do_open(int encl)
+{
+	struct file *file = file_new(encl);
+	int ret = tree_open(file);
+
+	if (ret) {
+		engine_free(file);
+		return ret;
+	}
+	procs[encl].file = file;
+	return map(encl, file, VM_READ | VM_WRITE);
+}
+
+static int do_mmap(int encl, int rights)
+{
+	struct file *file = procs[encl].file;
+	int ret;
+
+	if (!file)
+		return -EBADF;
+	file->refs++;
+	ret = map(encl, file, rights);
+	eng_fput(file);
 	return ret;
 }
 
@@ -93,20 +137,26 @@ static int do_munmap(int encl)
 	struct vm_area_struct *vma;
 
 	eng_mmap_lock(mm, 1, "munmap");
-	vma = mm->vma;
-	if (vma) {
-		for (int page = 0; page < 64; page++)
-			mm->pte[page] = 0;
-		for (int i = 0; i < W.ntask; i++)
-			if (mm->cpus >> i & 1)
-				tlb_flush(&W.task[i]);
-		mm->vma = NULL;
-	}
+	vma = unmap_all(mm);
 	eng_mmap_unlock(mm, 1, "munmap");
 	if (vma) {
 		eng_fput(vma->vm_file);
 		engine_free(vma);
 	}
+	return 0;
+}
+
+/* The process lives on: sgx_release() finds its mm on the list. */
+static int do_close(int encl)
+{
+	struct file *file;
+
+	do_munmap(encl);
+	eng_yield_point();
+	file = procs[encl].file;
+	procs[encl].file = NULL;
+	if (file)
+		eng_fput(file);
 	return 0;
 }
 
@@ -136,7 +186,8 @@ static int fault(struct mm_struct *mm, int page)
 	unsigned int ret;
 
 	eng_mmap_lock(mm, 0, "page fault");
-	if (!mm->vma) {
+	/* access_error(): each access here is a write */
+	if (!mm->vma || !(mm->vma->vm_flags & VM_WRITE)) {
 		eng_mmap_unlock(mm, 0, "page fault");
 		return RESULT_SIGSEGV;
 	}
@@ -246,6 +297,10 @@ static int dispatch(struct task *task, const struct eng_call *call)
 		return do_open(call->encl);
 	case V_MUNMAP:
 		return do_munmap(call->encl);
+	case V_MMAP:
+		return do_mmap(call->encl, call->arg);
+	case V_CLOSE:
+		return do_close(call->encl);
 	case V_TOUCH:
 	case V_ACCEPT:
 	case V_RUN:
@@ -262,7 +317,7 @@ static int in_process(struct task *task, const struct eng_call *call)
 	int ret;
 
 	if (procs[call->encl].dying || !mm || !mm->users)
-		return is_access(call->verb) ? RESULT_SIGSEGV : call->verb == V_MUNMAP ? 0 : -EBADF;
+		return is_access(call->verb) ? RESULT_SIGSEGV : call->verb == V_MUNMAP || call->verb == V_CLOSE ? 0 : -EBADF;
 	mm->users++;
 	task->pub.mm = mm;
 	task->ready = ready_for(call);
@@ -296,7 +351,7 @@ int user_call(struct task *task, const struct eng_call *call)
 	case V_SIGNAL:
 		ret = do_signal(call->arg);
 		break;
-	case V_CLOSE:
+	case V_EXIT:
 		ret = do_exit(call->encl);
 		break;
 	default:
