@@ -48,6 +48,7 @@ def test_known_fault_is_found(fault: KnownFault) -> None:
         ("mainline", "poison-stall", "14-progress", "sgx_vma_fault"),  # its stall
         ("mainline", "remove-reclaim", "6-references", "sgx_reclaim_pages"),  # R1
         ("mainline", "exhausted", "15-errno", "sgx_alloc_epc_page"),  # R2
+        ("mainline", "eextend-fails", "9-child-count", "sgx_encl_release"),  # E1
         ("mainline", "mmap-fails", "20-end", "sgx_encl_release"),  # N1
         ("mainline", "fork-fails", "13-mappings", "__sgx_encl_ewb"),  # N2
         ("mainline", "fork-signal", "6-references", "sgx_encl_may_map"),  # N3

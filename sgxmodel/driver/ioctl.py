@@ -174,6 +174,8 @@ def sgx_encl_add_page(mm: mm_struct, encl: sgx_encl, index: int, page_type: str)
     encl.secs_child_cnt += 1
     ret = EEXTEND(secs, sgx_get_epc_virt_addr(epc_page))
     if ret:
+        sometimes("EEXTEND failed")
+        sgx_encl_undo_add(encl)
         ret = -EIO
         goto("err_out")
     track_page(encl_page.epc_page, PAGE_ADDED)
@@ -190,6 +192,11 @@ def sgx_encl_add_page(mm: mm_struct, encl: sgx_encl, index: int, page_type: str)
     sgx_encl_free_epc_page(epc_page)
     kfree(encl_page)
     return ret
+
+
+@part_of("sgx_encl_add_page")
+def sgx_encl_undo_add(encl: sgx_encl) -> None:
+    """The page counts as a child since EADD; nothing takes it off again."""
 
 
 @kernel

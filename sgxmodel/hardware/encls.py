@@ -108,9 +108,11 @@ def EADD(S: State, p: frame, secs: frame, linaddr: int, page_type: str, contents
     return 0
 
 
-@primitive()
+@primitive(choices=_on_request("eextend", 1))
 def EEXTEND(S: State, secs: frame, p: frame) -> int:
     """Measure 256 bytes of a page of an enclave that is not initialised yet."""
+    if _fails(S, p, "eextend"):
+        return PF
     if not S[p.valid] or S[p.page_type] not in (PT_REG, PT_TCS):
         return PF
     return GP if S[p.enclavesecs] is not secs or S[secs.initialized] else 0

@@ -56,6 +56,7 @@ class processor(Struct):
     fail_eremove: int = 0
     fail_epa: int = 0
     fail_eadd: int = 0
+    fail_eextend: int = 0
     fail_einit: int = 0
     fail_ecreate: int = 0
     fail_eaug: int = 0

@@ -11,6 +11,8 @@ from typing import Any
 
 from sgxmodel.driver.structs import (
     SGX_ENCL_CREATED,
+    SGX_ENCL_INITIALIZED,
+    SGX_ENCL_IOCTL,
     SGX_ENCL_PAGE_BEING_RECLAIMED,
     SGX_ENCL_PAGE_VA_OFFSET_MASK,
     sgx_encl,
@@ -119,6 +121,8 @@ def _evicted(
         lost = "the backing file has no PCMD for it"
     elif mac != sealed or mac[-1] != version:
         lost = "slot, PCMD and contents are of different evictions"
+    elif not (S[contents.dirty] and S[pcmd.dirty]):
+        lost = "a clean backing page is dropped under memory pressure, not swapped (6bd429643cc2)"
     else:
         return
     yield (Evicted, entry, f"{name} was written out and cannot be loaded back", lost)
@@ -126,7 +130,7 @@ def _evicted(
 
 def _secs(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> Iterator[Finding]:
     S = view.S
-    page, count = S[encl.secs.epc_page], S[encl.secs_child_cnt]
+    page, count, flags = S[encl.secs.epc_page], S[encl.secs_child_cnt], S[encl.flags]
     if count != resident:
         yield (
             ChildCount,
@@ -141,7 +145,9 @@ def _secs(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> I
         return
     yield from _resident(view, encl, S[encl.size], encl.secs, "the SECS")
     secs = page.frame
-    if S[secs.children] != resident and not S[page.leaked]:
+    # sgx_encl_add_page() undoes a failed EEXTEND after it has released encl->lock.
+    building = not flags & 1 << SGX_ENCL_INITIALIZED and flags & 1 << SGX_ENCL_IOCTL
+    if S[secs.children] != resident and not S[page.leaked] and not building:
         yield (
             ChildCount,
             encl,

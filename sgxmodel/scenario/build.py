@@ -34,7 +34,7 @@ from sgxmodel.scenario.processes import Processes
 from sgxmodel.scenario.text import TYPES
 from sgxmodel.scenario.vepc import VirtualEpcs
 
-LEAVES = ("ecreate", "eadd", "einit", "eremove", "epa", "eaug", "emodt", "emodpr")
+LEAVES = ("ecreate", "eadd", "eextend", "einit", "eremove", "epa", "eaug", "emodt", "emodpr")
 SETUP_STEPS = 100_000
 WORKERS = {"kworker": "kworker", "rcu": "rcu_worker"}
 """Daemons of scenarios in which processes end, and their functions."""

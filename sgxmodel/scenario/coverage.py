@@ -46,7 +46,7 @@ REASONS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("ECREATE", ("#PF",)),
         ("EDBGRD", ("#GP",)),
         ("EDBGWR", ("#GP", "#PF")),
-        ("EEXTEND", ("#GP", "#PF")),
+        ("EEXTEND", ("#GP",)),
         ("EINIT", ("#GP", "#PF")),
         ("ELDU", ("SGX_MAC_COMPARE_FAIL", "#GP", "#PF")),
         ("EMODPR", ("0", "#GP")),

@@ -164,6 +164,7 @@ FAILURES = {
     "page-table": "copy_page_range",
     "ecreate": "ECREATE",
     "eadd": "EADD",
+    "eextend": "EEXTEND",
     "einit": "EINIT",
     "eremove": "EREMOVE",
     "epa": "EPA",

@@ -26,7 +26,7 @@ FAIL_NUMBERS = {
     for n, what in enumerate(
         (
             "backing", "encl-page", "va-page", "file", "open", "ecreate", "eadd", "einit",
-            "eremove", "epa", "eaug", "emodt",
+            "eremove", "epa", "eaug", "emodt", "eextend",
         )
     )
 }  # fmt: skip
@@ -42,6 +42,7 @@ SEEN = {
     9: "EPA failed",
     10: "EAUG failed",
     11: "EMODT refused the page",
+    12: "EEXTEND failed",
     **dict(
         enumerate(
             (

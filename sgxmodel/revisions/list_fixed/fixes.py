@@ -383,6 +383,12 @@ def sgx_dirty_page_is_bad(page: sgx_epc_page) -> bool:
     return False
 
 
+@part_of("sgx_encl_add_page")
+def sgx_encl_undo_add(encl: sgx_encl) -> None:
+    """E1: the page that EEXTEND did not measure is removed, and no child any more."""
+    encl.secs_child_cnt -= 1
+
+
 @part_of("sgx_vepc_release")
 def sgx_vepc_retry_zombies(secs_pages: list_head) -> None:
     """V1: this release's own zombies are tried again too, under the lock.

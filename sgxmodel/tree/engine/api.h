@@ -24,6 +24,7 @@ enum eng_verb {
 enum eng_fail {
 	FAIL_BACKING, FAIL_ENCL_PAGE, FAIL_VA_PAGE, FAIL_FILE, FAIL_OPEN, FAIL_ECREATE,
 	FAIL_EADD, FAIL_EINIT, FAIL_EREMOVE, FAIL_EPA, FAIL_EAUG, FAIL_EMODT,
+	FAIL_EEXTEND,
 };
 
 /* Paths that were walked: failures on request first, by their number, then these. */

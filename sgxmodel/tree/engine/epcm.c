@@ -166,6 +166,8 @@ int hw_eextend(void *secs_addr, void *addr)
 
 	HERE();
 	begin();
+	if (fail_on_request(FAIL_EEXTEND))
+		return traced("EEXTEND", p, PF);
 	if (!p || !p->valid || (p->type != PT_REG && p->type != PT_TCS))
 		return PF;
 	return secs_of(p) != secs || secs->initialized ? GP : 0;
