@@ -294,3 +294,18 @@ def test_an_executor_of_the_callers_gives_the_same() -> None:
     with ThreadPoolExecutor(2) as executor:
         given = {c.result.scenario.name: c for c in check_on(plan, executor)}
     assert given == alone
+
+
+def test_reductions_can_be_switched_off() -> None:
+    words = ("check", "list_fixed", "-s", "x-poison-reclaim", "--exhaustive")
+    reduced, full = run(*words), run(*words, "--no-reduction")
+    assert (reduced.exit_code, full.exit_code) == (0, 0)
+    states = [int(r.stdout.split("closed, ")[1].split()[0]) for r in (reduced, full)]
+    assert states[0] < states[1] / 2
+    assert run(*words[:-1], "--no-reduction").exit_code == 2
+
+
+def test_too_little_memory_is_inconclusive() -> None:
+    result = run("check", "list_fixed", "-s", "fault-reclaim", "--exhaustive", "--memory", "60")
+    assert result.exit_code == 3
+    assert "the limit of 60 MB" in result.stdout

@@ -176,6 +176,20 @@ def test_a_pass_that_does_not_take_back_its_count_is_noticed() -> None:
     assert verdict.killed_by == ("14-progress",)
 
 
+@pytest.mark.parametrize("page", ["contents", "pcmd"])
+def test_backing_that_is_not_marked_dirty_is_noticed(page: str) -> None:
+    """It survived until 8-evicted asked: shmem drops a clean page."""
+    verdict = fate("__sgx_encl_ewb", (f"{page}.dirty = 1", "pass"))
+    assert verdict.killed_by == ("8-evicted",)
+
+
+def test_an_operation_that_is_given_null_is_no_crash_of_the_tool() -> None:
+    verdict = fate(
+        "sgx_encl_release", ("if encl.backing is not None:\n    fput", "if True:\n    fput")
+    )
+    assert verdict.fate is not Fate.CRASH
+
+
 # -- processes, lost workers ------------------------------------------------------------------
 
 

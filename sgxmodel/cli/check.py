@@ -154,6 +154,8 @@ def check_command(
     try:
         tree = _is_tree(target)
         only_for(tree, {"--patch": patches, "--cc": cc}, {"--exhaustive": exhaustive})
+        if no_reduction and not exhaustive:
+            raise UserError("--no-reduction is for --exhaustive")
         scenarios = named_scenarios(names)
         if tree and not names:
             scenarios = runnable(scenarios)

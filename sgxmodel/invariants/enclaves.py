@@ -121,6 +121,8 @@ def _evicted(
         lost = "the backing file has no PCMD for it"
     elif mac != sealed or mac[-1] != version:
         lost = "slot, PCMD and contents are of different evictions"
+    elif not (S[contents.dirty] and S[pcmd.dirty]):
+        lost = "a clean backing page is dropped under memory pressure, not swapped (6bd429643cc2)"
     else:
         return
     yield (Evicted, entry, f"{name} was written out and cannot be loaded back", lost)

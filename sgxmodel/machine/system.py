@@ -190,6 +190,10 @@ class System:
                 result = prim.apply(recorder, a, b)
                 state[CHOICE] = 0
                 self.observer.operation(t, op, result, recorder.reads, recorder.writes)
+        except AttributeError as error:
+            # The operation itself was given NULL, or an error code.
+            state[CHOICE] = 0
+            result = self._fault(t, Fault("wild-pointer", _dereference(error), fatal=True))
         except Fault as fault:
             state[CHOICE] = 0
             result = self._fault(t, fault)

@@ -16,7 +16,7 @@ from sgxmodel.testing.live import LiveRun
 SLOTS = 3
 ENCLAVES = (("A", 4), ("B", 2))
 EPC = 12
-ONE_PAGE = ("touch", "run", "accept", "poison-at")
+ONE_PAGE = ("touch", "run", "accept", "poison-at", "peek", "poke")
 
 slots = st.integers(0, SLOTS - 1)
 names = st.sampled_from([name for name, _ in ENCLAVES])
@@ -27,7 +27,14 @@ seldom = st.sampled_from((False, False, False, True))
 def typed(name: str, page: str) -> list[tuple[str, tuple[str, ...]]]:
     """The ioctls about a page."""
     types = (("modify", "trim"), ("modify", "tcs"), ("add", "reg"), ("add", "tcs"))
-    return [*((verb, (name, page, kind)) for verb, kind in types), ("remove", (name, page))]
+    rights = [("restrict", (name, page, kept)) for kept in ("r", "rw")]
+    return [
+        *((verb, (name, page, kind)) for verb, kind in types),
+        *rights,
+        ("remove", (name, page)),
+        ("remove", (name, f"0-{page}")),
+        ("modify", (name, f"0-{page}", "trim")),
+    ]
 
 
 def loading(name: str, added: int) -> list[CallSpec]:

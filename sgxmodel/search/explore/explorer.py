@@ -22,6 +22,8 @@ ENOUGH = 500
 """After a belief fell the search goes on until it has this many states more, and twice
 as many, to learn what else is wrong before it begins anew."""
 
+WORTH_A_DIVE = 2_000
+"""A belief that falls after so many states: learn more by random runs before the next try."""
 INTERRUPT = "an interrupt"
 
 
@@ -122,8 +124,7 @@ class Explorer:
         """Search until every state was seen, a problem is found or the budget is over."""
         self.began = time.monotonic()
         fresh = True
-        if self.reduction:
-            self.executed += learn(self.machine, self.discipline)
+        dived = False
         while True:
             if fresh:
                 self.space = Space(self.machine, self._steps())
@@ -138,6 +139,9 @@ class Explorer:
                 self.restarts += 1
                 self.executed += self.space.executed
                 fresh = True
+                if len(self.seen) > WORTH_A_DIVE and not dived:
+                    dived = True
+                    self.executed += learn(self.machine, self.discipline)
             except KeyboardInterrupt:
                 why = INTERRUPT
                 break
