@@ -28,7 +28,7 @@ from sgxmodel.tree.plan import runnable
 from sgxmodel.tree.target import TreePlan, check_tree, is_tree
 
 SCENARIO_BYTES_MAX = 1 << 20
-MARGIN = 0.6
+MARGIN = 2.2
 """Seconds of the budget for starting up and for the report."""
 
 
@@ -150,7 +150,7 @@ def check_command(
     kernel tree, or DIRECTORY@REVISION of a git repository; a directory is never
     written to.
     """
-    deadline = None if budget is None else time.monotonic() + budget - min(MARGIN, budget / 4)
+    deadline = None if budget is None else time.monotonic() + budget - min(MARGIN, 0.4 * budget)
     try:
         tree = _is_tree(target)
         only_for(tree, {"--patch": patches, "--cc": cc}, {"--exhaustive": exhaustive})
