@@ -61,10 +61,3 @@ def test_fault_of_a_revision_is_found(
 ) -> None:
     result = check_scenario(revision(target), SCENARIOS[scenario], schedules=300, shrink=False)
     assert (invariant, function) in {f.violation.key for f in result.findings}
-
-
-def test_who_waits_for_a_mutex_gets_it() -> None:
-    """A false alarm once: two faults retry, one has encl->lock whenever ksgxd looks."""
-    where = SCENARIOS["eaug-secs"]
-    result = check_scenario(revision("list_fixed"), where, schedules=60, seed=5, shrink=False)
-    assert not result.findings

@@ -140,12 +140,18 @@ class Diary(Silent):
             self.pages.append((page.name, S[page.flags] & common, *memory))
 
 
+DIARY_STEPS = 20_000
+"""A call may be retried for ever while nobody else runs."""
+
+
 def diary(target: str, drawn: Scenario) -> list[tuple[Any, ...]]:
     world = build(revision(target), drawn)
     watch = Diary(world)
     watch.system = system = world.system(watch)
     while able := [t for t in range(len(system.tasks)) if system.enabled(t)]:
         system.step(able[0])
+        if system.steps > DIARY_STEPS:
+            break
     return watch.pages
 
 

@@ -127,8 +127,6 @@ class _Loop:
         self.resting = 0
         self.seen: dict[Snapshot, int] = {}
         self.ran = [0] * self.count
-        self.could_run = [0] * self.count
-        self.watched_from: int | None = None
         self.livelocked = False
 
     def may_run(self, t: int) -> bool:
@@ -157,36 +155,16 @@ class _Loop:
                     self.choices.append((step, choice))
         system.step(t, choice)
         self.ran[t] = step + 1
-        if self.watched_from is not None:
-            self.watch()
         return True
 
-    def watch(self) -> None:
-        """Who could run after this step, though it may not be asked."""
-        for t in range(self.count):
-            if self.system.enabled(t) and self.may_run(t):
-                self.could_run[t] = self.system.steps
-
     def fair_cycle(self, enabled: list[int]) -> bool:
-        """After a yield: the state recurs, and all who could run in between did.
-
-        Strong fairness: who waits for a mutex that is free now and then gets it
-        (the kernel hands it over to the first waiter, MUTEX_FLAG_HANDOFF in
-        kernel/locking/mutex.c).  So the loop is gone through once more, and
-        after each step it is asked who could run.
-        """
+        """After a yield: the state recurs, and all who could run ran in between."""
         if not self.yielded:
             return False
         state, now = self.system.snapshot(), self.system.steps
         before = self.seen.get(state)
         self.seen[state] = now
         if before is None or any(self.ran[t] <= before for t in enabled):
-            return False
-        if self.watched_from is None:
-            self.watched_from = now
-        if before < self.watched_from:
-            return False
-        if any(could > before >= ran for could, ran in zip(self.could_run, self.ran, strict=True)):
             return False
         self.runner.livelock(self.system, enabled)
         self.livelocked = True
