@@ -9,6 +9,7 @@ from properties.faults import FAULTS, KnownFault
 from properties.faults_mm import MEMORY_FAULTS
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.scenario.text import parse
 from sgxmodel.search.check import check_scenario
 
 
@@ -61,3 +62,35 @@ def test_fault_of_a_revision_is_found(
 ) -> None:
     result = check_scenario(revision(target), SCENARIOS[scenario], schedules=300, shrink=False)
     assert (invariant, function) in {f.violation.key for f in result.findings}
+
+
+def test_who_waits_for_a_mutex_gets_it() -> None:
+    """A false alarm once: two faults retry, one has encl->lock whenever ksgxd looks."""
+    where = SCENARIOS["eaug-secs"]
+    result = check_scenario(revision("list_fixed"), where, schedules=60, seed=5, shrink=False)
+    assert not result.findings
+
+
+LEAK = """
+scenario leak
+epc 3
+scan 1
+high 1
+enclave A 2
+fail eremove 1
+setup open A
+setup create A
+setup add A 0 reg
+setup init A
+setup modify A 0 trim
+setup accept A 0
+task T1: remove A 0
+task T2: reclaim
+"""
+
+
+def test_a_child_that_was_leaked_is_still_a_child() -> None:
+    """A false alarm once: EREMOVE refused it, the driver warned, the EPCM has it for good."""
+    result = check_scenario(revision("list_fixed"), parse(LEAK), schedules=100, shrink=False)
+    assert not result.findings
+    assert result.sometimes["EREMOVE failed, the page is leaked"]

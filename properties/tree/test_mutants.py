@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import resource
 import subprocess
 from collections.abc import Collection
 from functools import cache
@@ -167,6 +168,13 @@ def decided(function: str, what: str) -> Verdict:
 def test_identical_object_code_is_equivalent() -> None:
     same = attrs.evolve(job(), content=job().content + b"\n/* more */\n")
     assert judge(same).fate is Fate.EQUIVALENT
+
+
+def test_the_limit_of_processor_time_is_not_set_here() -> None:
+    """It once ended the test run, two minutes later and somewhere else."""
+    before = resource.getrlimit(resource.RLIMIT_CPU)
+    judge(attrs.evolve(job(), content=job().content + b"\n/* other */\n"))
+    assert resource.getrlimit(resource.RLIMIT_CPU) == before
 
 
 def test_what_does_not_compile_is_stillborn() -> None:

@@ -147,7 +147,12 @@ def _secs(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> I
     secs = page.frame
     # sgx_encl_add_page() undoes a failed EEXTEND after it has released encl->lock.
     building = not flags & 1 << SGX_ENCL_INITIALIZED and flags & 1 << SGX_ENCL_IOCTL
-    if S[secs.children] != resident and not S[page.leaked] and not building:
+    # A child that EREMOVE refused is no page of the driver's any more, but one of the EPCM's.
+    leaked = sum(
+        bool(S[p.leaked] and S[p.frame.valid]) and S[p.frame.enclavesecs] is secs
+        for p in view.world.pages
+    )
+    if S[secs.children] != resident + leaked and not S[page.leaked] and not building:
         yield (
             ChildCount,
             encl,

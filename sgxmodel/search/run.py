@@ -127,6 +127,9 @@ class _Loop:
         self.resting = 0
         self.seen: dict[Snapshot, int] = {}
         self.ran = [0] * self.count
+        self.could_run = [0] * self.count
+        self.watched_from: int | None = None
+        self.starved: set[int] = set()
         self.livelocked = False
 
     def may_run(self, t: int) -> bool:
@@ -138,7 +141,8 @@ class _Loop:
         system, scheduler = self.system, self.scheduler
         step, t = system.steps, self.current
         runnable = t >= 0 and system.enabled(t)
-        if step >= scheduler.next_at or not runnable or self.yielded or self.released:
+        served = self.starved and any(system.enabled(u) for u in self.starved)
+        if step >= scheduler.next_at or not runnable or self.yielded or self.released or served:
             t = self._decide(step, runnable)
             if t < 0:
                 return False
@@ -155,16 +159,39 @@ class _Loop:
                     self.choices.append((step, choice))
         system.step(t, choice)
         self.ran[t] = step + 1
+        if self.watched_from is not None:
+            self.watch()
         return True
 
+    def watch(self) -> None:
+        """Who could run after this step, though it may not be asked."""
+        for t in range(self.count):
+            if self.system.enabled(t) and self.may_run(t):
+                self.could_run[t] = self.system.steps
+
     def fair_cycle(self, enabled: list[int]) -> bool:
-        """After a yield: the state recurs, and all who could run ran in between."""
+        """After a yield: the state recurs, and all who could run in between did.
+
+        Strong fairness, as in the exhaustive search: a mutex that is free now and
+        then is handed to its first waiter (MUTEX_FLAG_HANDOFF,
+        kernel/locking/mutex.c).  So the loop is gone through once more, and asked
+        after each step who could run; who was passed over then runs first.
+        """
         if not self.yielded:
             return False
         state, now = self.system.snapshot(), self.system.steps
         before = self.seen.get(state)
         self.seen[state] = now
         if before is None or any(self.ran[t] <= before for t in enabled):
+            return False
+        if self.watched_from is None:
+            self.watched_from = now
+        if before < self.watched_from:
+            return False
+        self.starved = {t for t in range(self.count) if self.could_run[t] > before >= self.ran[t]}
+        if self.starved:
+            self.watched_from = None
+            self.seen.clear()
             return False
         self.runner.livelock(self.system, enabled)
         self.livelocked = True
@@ -187,6 +214,10 @@ class _Loop:
             after = [t for t in enabled if t > current]
             default = after[0] if after else enabled[0]
         wanted = self.scheduler.pick(enabled, current, default, step)
+        passed_over = sorted(self.starved & set(enabled))
+        if passed_over:
+            wanted = passed_over[0]
+            self.starved.discard(wanted)
         if wanted != default:
             self.switches.append((step, wanted))
         if wanted != current and runnable and not self.yielded and current >= 0:

@@ -17,7 +17,7 @@ from sgxmodel.mutate.store import Store, engine_hash
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.tree.build import compiler, own_hash
 from sgxmodel.tree.mutants.catalogue import TreeMutant
-from sgxmodel.tree.mutants.judge import TreeJob, died, judge, known_of
+from sgxmodel.tree.mutants.judge import TreeJob, confined, died, known_of
 from sgxmodel.tree.mutants.syntax import functions, parsed
 from sgxmodel.tree.runs import Key
 from sgxmodel.tree.source import Source
@@ -117,4 +117,4 @@ class TreeCampaign:
             pool.shutdown()
 
     def _run(self, jobs: Iterator[TreeJob], over: Callable[[], bool]) -> Iterator[Verdict]:
-        return run(jobs, self.make, self.width, over, judge, died)
+        return run(jobs, self.make, self.width, over, confined, died)

@@ -66,9 +66,14 @@ class Killed(Exception):
         self.verdict = verdict
 
 
-def judge(job: TreeJob) -> Verdict:
-    """The fate of a mutant; a process that ends is :func:`died`'s business."""
+def confined(job: TreeJob) -> Verdict:
+    """:func:`judge` in a process of its own, which is limited: see :func:`died`."""
     resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
+    return judge(job)
+
+
+def judge(job: TreeJob) -> Verdict:
+    """The fate of a mutant."""
     began = time.process_time()
     try:
         verdict = _judged(job)
