@@ -22,7 +22,8 @@ from sgxmodel.kernel.list import list_add_tail
 from sgxmodel.kernel.lock import mutex_lock, mutex_unlock, spin_lock, spin_unlock
 from sgxmodel.kernel.memory import IS_ERR
 from sgxmodel.machine.edit import edited
-from sgxmodel.machine.notation import KernelFunction, part_of
+from sgxmodel.machine.graph import KernelFunction
+from sgxmodel.machine.notation import part_of
 from sgxmodel.revisions import Revision, revision
 from sgxmodel.revisions.list_fixed import fixes
 

@@ -17,7 +17,7 @@ from typing import Any
 import attrs
 
 from sgxmodel.errors import NotationError
-from sgxmodel.machine.notation import (
+from sgxmodel.machine.graph import (
     Block,
     Branch,
     Jump,

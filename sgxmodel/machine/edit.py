@@ -12,7 +12,8 @@ from types import FunctionType
 from typing import Any
 
 from sgxmodel.errors import LinkError
-from sgxmodel.machine.notation import KernelFunction, compile_tree
+from sgxmodel.machine.graph import KernelFunction
+from sgxmodel.machine.notation import compile_tree
 
 
 def edited(fn: Callable[..., Any], *changes: tuple[str, str], **names: Any) -> KernelFunction:

@@ -18,8 +18,8 @@ from typing import Any
 
 import attrs
 
+from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.machine.layout import CHOICE, CURRENT, FIELD_NAMES, Layout, State
-from sgxmodel.machine.notation import KernelFunction
 from sgxmodel.machine.op import LOAD, STORE, Fault, Op, Primitive
 from sgxmodel.machine.program import Program, bind
 from sgxmodel.machine.system import TaskSpec

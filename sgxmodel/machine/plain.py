@@ -16,8 +16,8 @@ from types import FunctionType
 from typing import Any
 
 from sgxmodel.machine.generators import function_code, structured
+from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.machine.layout import CHOICE, CURRENT, FIELD_NAMES, Layout, State, Struct
-from sgxmodel.machine.notation import KernelFunction
 from sgxmodel.machine.op import LOAD, STORE, Fault, Primitive
 from sgxmodel.machine.program import Program, bind
 

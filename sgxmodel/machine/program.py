@@ -16,8 +16,8 @@ import attrs
 
 from sgxmodel.errors import LinkError
 from sgxmodel.machine.blocks import CompiledFunction, Site, compile_blocks
+from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.machine.layout import Layout, Param, Static
-from sgxmodel.machine.notation import KernelFunction
 
 
 def CALL() -> None:

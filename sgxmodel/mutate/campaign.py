@@ -12,7 +12,7 @@ from random import Random
 import attrs
 
 from sgxmodel.errors import UserError
-from sgxmodel.machine.notation import KernelFunction
+from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.mutate.catalogue import Changes, Mutant
 from sgxmodel.mutate.cover import Reach, order, reach, small
 from sgxmodel.mutate.fate import Fate, Verdict

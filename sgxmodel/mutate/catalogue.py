@@ -17,7 +17,8 @@ from sgxmodel.driver import structs
 from sgxmodel.errors import UnknownNameError
 from sgxmodel.kernel import list as lists
 from sgxmodel.kernel import lock, ref
-from sgxmodel.machine.notation import KernelFunction, compile_tree
+from sgxmodel.machine.graph import KernelFunction
+from sgxmodel.machine.notation import compile_tree
 from sgxmodel.machine.op import Primitive
 from sgxmodel.mutate.operators import OPERATORS, Edit
 from sgxmodel.mutate.operators.base import suites

@@ -12,7 +12,7 @@ from collections.abc import Collection
 import attrs
 
 from sgxmodel.invariants.checks import Checks
-from sgxmodel.machine.notation import KernelFunction
+from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, TaskLine

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from sgxmodel.errors import UnknownNameError
-from sgxmodel.machine.notation import KernelFunction
+from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.model import VERBS
 

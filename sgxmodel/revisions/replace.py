@@ -16,7 +16,7 @@ import attrs
 from sgxmodel.errors import LinkError
 from sgxmodel.kernel import list as list_helpers
 from sgxmodel.machine.edit import with_body
-from sgxmodel.machine.notation import KernelFunction
+from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.machine.op import Primitive
 from sgxmodel.revisions import Revision
 
