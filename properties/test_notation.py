@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from properties import toy
 from properties.toy import World, able, finish, load, slot
-from properties.toy_programs import programs
+from properties.toy_programs import programs, source_of
 from sgxmodel.machine.op import Fault
 from sgxmodel.machine.plain import PlainRun, WouldBlock
 from sgxmodel.machine.system import System

@@ -4,14 +4,13 @@
 from __future__ import annotations
 
 import ast
-import textwrap
 
 import pytest
 from hypothesis import strategies as st
 
 from properties import toy
 from properties.toy import World, finish, load, slot
-from properties.toy_programs import HEADER
+from properties.toy_programs import source_of
 from sgxmodel.errors import LinkError, NotationError
 from sgxmodel.machine.edit import edited
 from sgxmodel.machine.layout import Embedded, Layout, Struct
@@ -81,13 +80,6 @@ MISTAKES = {
     "keyword-only parameter": "@kernel\ndef f(*, p):  # here\n    pass",
     "coroutine": "@kernel\nasync def f(p):  # here\n    pass",
 }
-
-
-def source_of(text: str) -> str:
-    """A module with ``text`` as the body of a function, or as it is."""
-    if text.startswith("@kernel"):
-        return HEADER + text + "\n"
-    return f"{HEADER}@kernel\ndef f(p, q, n):\n{textwrap.indent(text, '    ')}\n"
 
 
 @pytest.mark.parametrize("case", MISTAKES)

@@ -9,7 +9,7 @@ import shlex
 import string
 
 import attrs
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from properties.some_traces import WORDS, recorded, traces
@@ -55,7 +55,13 @@ EMPTY = Trace("list_v2", "s", "scenario s\n", "1-one-list", "f", "t", "m", 0, ()
 # -- layout -----------------------------------------------------------------------------------
 
 
+ODD = tuple(Step(0, task, "", "", "", 0, "") for task in ("nobody", "end"))
+FOREIGN = Trace("", "", "", "", "", "", "", 0, (), (), ODD)
+"""Its scenario has no task of one of these names."""
+
+
 @given(traces(), PLAIN)
+@example(FOREIGN, "f")
 def test_any_violation_is_fit_for_mail(trace: Trace, path: str) -> None:
     assert is_mail(violation(trace, path))
 

@@ -169,3 +169,10 @@ def programs(draw: st.DrawFn) -> str:
         texts.append(_Writer(draw, done).function(name))
         done.append(name)
     return HEADER + "\n\n".join(texts)
+
+
+def source_of(text: str) -> str:
+    """A module with ``text`` as the body of a function, or as it is."""
+    if text.startswith("@kernel"):
+        return HEADER + text + "\n"
+    return f"{HEADER}@kernel\ndef f(p, q, n):\n{textwrap.indent(text, '    ')}\n"

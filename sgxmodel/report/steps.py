@@ -49,8 +49,7 @@ def interleaving(trace: Trace) -> list[str]:
     tasks = list(dict.fromkeys(step.task for step in trace.steps))
     shown = _select(trace)
     if len(tasks) == 2:
-        order = [t for t in _order(trace) if t in tasks] or tasks
-        return _side_by_side(trace, order, shown)
+        return _side_by_side(trace, _ordered(trace, tasks), shown)
     if len(tasks) == 1:
         return _alone(trace, tasks[0], shown)
     return _prefixed(tasks, shown)
@@ -230,10 +229,11 @@ def _operation(step: Step) -> str:
 # -- columns ----------------------------------------------------------------------------------
 
 
-def _order(trace: Trace) -> list[str]:
-    """Tasks as the scenario has them."""
+def _ordered(trace: Trace, tasks: list[str]) -> list[str]:
+    """Tasks as the scenario has them; those that a foreign trace made up come last."""
     found = re.findall(r"^task (\w+)", trace.scenario_text, re.MULTILINE)
-    return [*found, "ksgxd", "kworker", "rcu", "end"]
+    known = [*found, "ksgxd", "kworker", "rcu", "end"]
+    return sorted(tasks, key=lambda t: known.index(t) if t in known else len(known))
 
 
 def calls_of(trace: Trace, task: str) -> str:
