@@ -26,6 +26,7 @@ from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.machine.notation import part_of
 from sgxmodel.revisions import Revision, revision
 from sgxmodel.revisions.list_fixed import fixes
+from sgxmodel.revisions.list_v2 import lru
 
 if TYPE_CHECKING:
     from sgxmodel.driver.encl import sgx_encl_alloc_backing
@@ -216,6 +217,18 @@ FAULTS = {
                 "__sgx_encl_eldu": edited(
                     encl.__sgx_encl_eldu,
                     ("    sgx_encl_truncate_backing_page(encl, page_index)\n    if", "    if"),
+                ),
+            },
+        ),
+        KnownFault(
+            "unrecorded",
+            "a SECS or VA page is marked as recorded, but is on no list",
+            ("1-one-list",),
+            ("fault-reclaim",),
+            {
+                "sgx_record_epc_page": edited(
+                    lru.sgx_record_epc_page,
+                    ("    sgx_epc_push_unreclaimable(sgx_global_lru, page)", "    pass"),
                 ),
             },
         ),

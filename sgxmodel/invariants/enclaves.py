@@ -16,19 +16,21 @@ from sgxmodel.driver.structs import (
     SGX_ENCL_PAGE_BEING_RECLAIMED,
     SGX_ENCL_PAGE_VA_OFFSET_MASK,
     sgx_encl,
+    sgx_epc_page,
 )
 from sgxmodel.hardware.encls import pcmd_entry
 from sgxmodel.invariants.base import (
     BeingReclaimed,
     ChildCount,
     Evicted,
+    OneList,
     References,
     Tracking,
     VaSlots,
 )
 from sgxmodel.invariants.pages import Finding
 from sgxmodel.invariants.view import View
-from sgxmodel.kernel.list import entries
+from sgxmodel.kernel.list import entries, list_head
 from sgxmodel.machine.layout import FREED
 
 
@@ -50,6 +52,27 @@ def check_enclave(view: View, encl: sgx_encl) -> Iterator[Finding]:
             yield from _evicted(view, encl, index, entry, f"page {index}", slots)
     yield from _secs(view, encl, resident, slots)
     yield from _slots(view, encl, resident, slots)
+    if view.unreclaimable is not None:
+        yield from _recorded(view, encl, view.unreclaimable)
+
+
+def _recorded(view: View, encl: sgx_encl, unreclaimable: list_head) -> Iterator[Finding]:
+    """A revision with a list of what cannot be reclaimed has all of it there.
+
+    The lists are there to find every EPC page of a cgroup, to reclaim or kill it.
+    """
+    S = view.S
+    listed = set(entries(S, unreclaimable, limit=len(view.pages) + 1))
+    pages = [(S[encl.secs.epc_page], "the SECS")]
+    pages += [(S[va.epc_page], f"{va}") for va in entries(S, encl.va_pages, limit=64)]
+    for page, name in pages:
+        if isinstance(page, sgx_epc_page) and page not in listed and not S[page.leaked]:
+            yield (
+                OneList,
+                page,
+                f"{page}, {name} of {encl}, is on no list",
+                "who looks for all pages of an enclave on the LRU's lists misses it",
+            )
 
 
 def _marked(view: View, encl: sgx_encl, index: int, entry: Any) -> Iterator[Finding]:
