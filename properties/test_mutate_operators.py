@@ -6,6 +6,7 @@ from __future__ import annotations
 import ast
 import textwrap
 from itertools import islice
+from pathlib import Path
 
 import pytest
 
@@ -109,7 +110,7 @@ def test_a_patch_names_the_lines_that_it_touched() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "hello", "+++ b/x\nno hunk", "@@ -1 +1 @@\n+x"])
-def test_what_is_no_patch_is_refused(text: str, tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_what_is_no_patch_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "x.patch"
     path.write_text(text)
     with pytest.raises(UserError, match="not a patch"):

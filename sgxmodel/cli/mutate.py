@@ -42,7 +42,7 @@ from sgxmodel.tree.mutants.operators import OPERATORS as C_OPERATORS
 from sgxmodel.tree.source import Source, opened
 from sgxmodel.tree.target import is_tree
 
-Mutants = dict[str, Mutant | TreeMutant]
+Mutants = Mapping[str, Mutant | TreeMutant]
 
 
 @click.command()
@@ -187,8 +187,7 @@ class _Command:
             return self.shown(campaign, one(mutants, self.show))
         if self.retest:
             one(mutants, self.retest)
-            campaign.mutants = {n: m for n, m in campaign.mutants.items() if n == self.retest}  # type: ignore[assignment]
-            campaign.fresh = True
+            campaign.anew(self.retest)
         interrupted = False if self.survivors else self.decide(campaign)
         return self.report(campaign, script, interrupted)
 
@@ -198,11 +197,11 @@ class _Command:
         if source is not None:
             mutants = trees.catalogue(
                 source, self.files or trees.FILES, self.functions, self.operators or C_OPERATORS
-            )  # type: ignore[assignment]
+            )
             home = source.root
         else:
             functions = functions_in(revision(self.target), self.functions, self.files)
-            mutants = catalogue(functions, operators_named(self.operators))  # type: ignore[assignment]
+            mutants = catalogue(functions, operators_named(self.operators))
             home = Path(str(resources.files("sgxmodel")))
         if self.patch:
             lines = changed(self.patch, home)

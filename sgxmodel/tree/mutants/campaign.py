@@ -52,6 +52,11 @@ class TreeCampaign:
         found = {m.id: self.store.get(self.store.key(m)) for m in self.mutants.values()}
         return {name: verdict for name, verdict in found.items() if verdict is not None}
 
+    def anew(self, name: str) -> None:
+        """Only this mutant, and whatever is known of it does not count."""
+        self.mutants = {name: self.mutants[name]}
+        self.fresh = True
+
     def todo(self) -> list[TreeMutant]:
         """Mutants without a verdict."""
         known = {} if self.fresh else self.known()
