@@ -77,12 +77,17 @@ PROCESSES = [
     ("exit-close", ("17-lock-order", "sgx_encl_release")),
     ("fork-reclaim", ("18-plain-read", "sgx_zap_enclave_ptes")),
     ("eextend-fails", ("9-child-count", "sgx_encl_ewb")),
+    ("x-vepc-close", ("20-end", "sgx_vepc_release")),
+    ("vepc-zombies", ("20-end", "sgx_vepc_release")),
+    ("boot-sanitize", ("20-end", "ksgxd")),
+    ("boot-sanitize", ("20-end", "__sgx_sanitize_pages")),
+    ("boot-sanitize", ("18-plain-read", "__sgx_sanitize_pages")),
 ]
 
 
 @pytest.mark.parametrize(("name", "key"), PROCESSES)
 def test_processes_that_come_and_go(tree: Path, name: str, key: tuple[str, str]) -> None:
-    """N1 to N5 and E1 of the model's findings, on the driver."""
+    """N1 to N5, E1, V1 and S1 of the model's findings, on the driver."""
     assert key in kinds(tree, name, 4000)
 
 
@@ -98,6 +103,14 @@ FIXES = {
         ("encl.c", "\treturn sgx_encl_may_map(vma->vm_private_data, start, end, newflags);",
          "\treturn vma->vm_private_data ?\n"
          "\t\tsgx_encl_may_map(vma->vm_private_data, start, end, newflags) : -EFAULT;"),
+    ],
+    "x-vepc-close": [
+        ("virt.c", "\tmutex_lock(&zombie_secs_pages_lock);\n\tlist_for",
+         "\tmutex_lock(&zombie_secs_pages_lock);\n"
+         "\tlist_splice_init(&secs_pages, &zombie_secs_pages);\n\tlist_for"),
+    ],
+    "boot-sanitize": [
+        ("main.c", "\t\tif (page->poison) {", "\t\tif (0) {"),
     ],
     "mmap-fails": [
         ("encl.c", "\tif (ret) {\n\t\tkfree(encl_mm);\n",
@@ -122,7 +135,8 @@ def test_the_last_reference_in_a_callback_and_nothing_else(tree: Path, name: str
     "name",
     ["fork-ipi", "fork-young", "munmap-close", "munmap-reclaim",
      "mprotect-reclaim", "debug-reclaim", "debug-refused", "restrict-run", "restrict-refused",
-     "user-copy-build", "range-errors", "modify-range", "signal-add"],
+     "user-copy-build", "range-errors", "modify-range", "signal-add", "vepc-zombie",
+     "boot-fails", "boot-stop"],
 )  # fmt: skip
 def test_nothing_with_processes_ranges_and_debuggers(tree: Path, name: str) -> None:
     assert kinds(tree, name, 4000) == set()

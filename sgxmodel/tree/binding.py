@@ -13,6 +13,8 @@ from sgxmodel.errors import UserError
 USER_TASKS = 16
 ENCLAVES = 8
 PROCESSES = 12
+VEPCS = 4
+DIRTY = 16
 FRAMES = 64
 VA_SLOTS = 16
 CALLS = 256
@@ -56,6 +58,10 @@ class Config(Structure):
         ("processes", c_int32),
         ("encl", c_int32 * PROCESSES),
         ("fail", c_int32 * FAILS),
+        ("vepcs", c_int32),
+        ("vepc_size", c_int32 * VEPCS),
+        ("dirty", c_int32),
+        ("holds", c_int32 * DIRTY),
         ("tasks", c_int32),
         ("node", c_int32 * USER_TASKS),
         ("calls", c_int32 * USER_TASKS),

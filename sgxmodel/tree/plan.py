@@ -19,6 +19,8 @@ VERB_NUMBERS = {
             "open", "create", "add", "init", "touch", "accept", "modify", "remove", "munmap",
             "close", "reclaim", "direct", "poison", "poison-at", "signal", "run", "exit", "mmap",
             "fork", "munmap-page", "mprotect", "restrict", "create-debug", "peek", "poke",
+            "vepc-open", "vepc-close", "vepc-remove-all", "guest-touch", "guest-ecreate",
+            "guest-eadd", "stop-ksgxd",
         )
     )
 }  # fmt: skip
@@ -28,7 +30,7 @@ FAIL_NUMBERS = {
         (
             "backing", "encl-page", "va-page", "file", "open", "ecreate", "eadd", "einit",
             "eremove", "epa", "eaug", "emodt", "eextend", "encl-mm", "vma", "page-table",
-            "emodpr", "user-copy",
+            "emodpr", "user-copy", "vepc", "xa-store",
         )
     )
 }  # fmt: skip
@@ -49,6 +51,7 @@ SEEN = {
     14: "a VMA could not be allocated",
     15: "fork had no memory for page tables",
     16: "EMODPR refused the page",
+    19: "a virtual EPC page found no place in its index",
     **dict(
         enumerate(
             (
@@ -94,6 +97,16 @@ SEEN = {
                 "EDBGRD failed",
                 "an ioctl's arguments could not be read",
                 "an ioctl's results could not be written",
+                "a SECS became a zombie",
+                "a zombie was freed",
+                "a zombie stayed one",
+                "a guest was given an EPC page",
+                "a virtual EPC fault had to be retried",
+                "a SECS with children was left by SGX_IOC_VEPC_REMOVE_ALL",
+                "a guest's page resisted SGX_IOC_VEPC_REMOVE_ALL",
+                "a page was sanitised",
+                "a SECS had to wait for its children to be sanitised",
+                "ksgxd was stopped while it sanitised",
             ),
             binding.FAILS,
         )
@@ -102,7 +115,15 @@ SEEN = {
 """The engine's numbers of paths (enum eng_seen), in the words of the model's companions."""
 RIGHTS = {"r": 1, "w": 2, "x": 4}
 TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
-RESULTS = {11: "NOT_TRACKED", 1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
+HOLDS = {"secs": 0, "tcs": 1, "reg": 2, "va": 3, "none": -1}
+RESULTS = {
+    11: "NOT_TRACKED",
+    1013: "#GP",
+    1014: "#PF",
+    1001: "SIGBUS",
+    1002: "SIGSEGV",
+    1003: "OOM",
+}
 AFTER = 100_000
 """RESULT_AFTER of engine/api.h."""
 PAGES = 32
@@ -143,6 +164,12 @@ def plan(scenario: Scenario) -> Plan:
     config.processes = len(processes)
     for i, name in enumerate(processes):
         config.encl[i] = _enclave(scenario, name)
+    config.vepcs = len(scenario.vepcs)
+    for i, (_, size) in enumerate(scenario.vepcs):
+        config.vepc_size[i] = size
+    config.dirty = len(scenario.boot)
+    for i, kind in enumerate(scenario.boot):
+        config.holds[i] = HOLDS[kind]
     config.tasks = len(scenario.tasks)
     config.setup = len(scenario.setup)
     for i, task in enumerate(scenario.tasks):
@@ -183,7 +210,8 @@ def _fits(scenario: Scenario) -> None:
     need(len(_processes(scenario)) <= binding.PROCESSES, f"up to {binding.PROCESSES} processes")
     need(all(size <= PAGES for _, size in scenario.enclaves), f"enclaves of up to {PAGES} pages")
     need(len(scenario.all_calls()) <= binding.CALLS, f"up to {binding.CALLS} calls")
-    need(not scenario.boot, "an EPC that is clean at boot")
+    need(len(scenario.boot) <= binding.DIRTY, f"up to {binding.DIRTY} dirty pages")
+    need(len(scenario.vepcs) <= binding.VEPCS, f"up to {binding.VEPCS} virtual EPCs")
     need(scenario.pcmds == 32, "32 PCMDs a page: the driver's layout is fixed")
 
 
@@ -199,6 +227,8 @@ def _enclave(scenario: Scenario, process: str) -> int:
 
 def _call(scenario: Scenario, spec: CallSpec) -> Call:
     call = Call(VERB_NUMBERS[spec.verb], 0, 0, 0, 1)
+    if "vepc" in VERBS[spec.verb].args:
+        return _guest_call(scenario, spec, call)
     for kind, word in zip(VERBS[spec.verb].args, spec.args, strict=False):
         match kind:
             case "enclave":
@@ -221,6 +251,14 @@ def _call(scenario: Scenario, spec: CallSpec) -> Call:
                     call.arg = rights
                 else:
                     call.type = rights
+    return call
+
+
+def _guest_call(scenario: Scenario, spec: CallSpec, call: Call) -> Call:
+    """On a virtual EPC and a page of it, perhaps with a SECS in another one."""
+    names = [name for name, _ in scenario.vepcs]
+    numbers = [names.index(word) if word in names else int(word) for word in spec.args]
+    call.proc, call.arg, call.type, call.count = (*numbers, 0, 0, 0)[:4]
     return call
 
 

@@ -209,6 +209,9 @@ static void end_main(struct task *t)
 		probe_passes();
 	user_close_all();
 	wait_on(WAIT_IDLE, NULL, 0);
+	vepc_close_all();
+	wait_on(WAIT_IDLE, NULL, 0);
+	vepc_end();
 	race_join_all();
 	W.quiet++;
 	probe_end(W.leaked ? 1 : mem_check_leaks());
@@ -228,13 +231,16 @@ static void settle(void)
 
 static void setup_main(struct task *t)
 {
-	int ret = eng_tree_initcall();
+	int ret;
 
+	dirty_epc();
+	ret = eng_tree_initcall();
 	if (ret) {
 		snprintf(keep->error, sizeof(keep->error), "sgx_init() gives %d", ret);
 		sched_finish();
 	}
-	settle();
+	if (!keep->config.dirty)
+		settle();
 	W.task[W.ksgxd].wait = WAIT_PARKED;
 	mem_mark_baseline();
 	for (t->call = 0; t->call < t->calls && !*keep->error; t->call++) {
@@ -487,6 +493,7 @@ int eng_high(void);
 int eng_va_slots(void);
 int eng_size(int encl);
 int eng_leaked(void);
+int eng_stopping(void);
 void eng_stuck(void);
 int eng_section_pages(int section);
 
@@ -518,6 +525,11 @@ int eng_size(int encl)
 void eng_stuck(void)
 {
 	W.stuck = 1;
+}
+
+int eng_stopping(void)
+{
+	return W.stopping;
 }
 
 int eng_leaked(void)

@@ -123,6 +123,7 @@ struct world {
 	struct workqueue callbacks;	/* call_srcu(): a daemon's, so they may be late */
 	int prefer;			/* who runs next by default, or -1 */
 	int remaps;			/* calls that change a mapping have begun */
+	int stopping;			/* ksgxd is told to stop */
 	int seq_pos;			/* sequential mode: next call in the order */
 	int fail[ENG_FAILS];
 	int leaked;			/* an EREMOVE failed on request: its page stays a child */
@@ -186,6 +187,7 @@ void sched_run(int first);
 void sched_abort(void) __attribute__((noreturn));
 void sched_retry(void);
 void unpark_ksgxd(void);
+void stop_ksgxd(void);
 void wait_on(enum wait_kind kind, void *obj, u32 mask);
 int sched_choice(int alternatives);
 int fail_on_request(int what);
@@ -254,6 +256,7 @@ void crash_unguard(void);
 
 /* mm.c */
 struct mm_struct *mm_new(int proc);
+struct mm_struct *mm_plain(void);
 struct mm_struct *process_mm(int proc);
 struct vm_area_struct *vma_at(const struct mm_struct *mm, unsigned long addr);
 void vma_link(struct mm_struct *mm, struct vm_area_struct *vma);
@@ -283,6 +286,11 @@ int do_exit(int proc);
 void remove_vmas(struct vm_area_struct *vma);
 
 unsigned long base_of(int encl);
+
+/* vepc.c */
+int vepc_call(const struct eng_call *call);
+void vepc_close_all(void);
+void vepc_end(void);
 int user_call(struct task *task, const struct eng_call *call);
 void user_close_all(void);
 void user_quiet(void);
@@ -306,6 +314,7 @@ struct frame {
 	u8 valid, type, pending, modified, pr, perms, blocked, changed, initialized;
 	u16 secs;			/* frame number of its SECS */
 	u16 children;
+	u16 refusals;			/* EREMOVEs of a SECS that had children */
 	u32 eid, epoch, blocked_epoch, changed_epoch;
 	u64 linaddr, base, size, attributes, data;
 	u32 version[ENG_VA_SLOTS];
@@ -314,6 +323,8 @@ struct frame {
 extern struct frame epcm[ENG_FRAMES];
 enum { PT_SECS, PT_TCS, PT_REG, PT_VA, PT_TRIM };
 int frame_at(const void *addr);
+void *epc_address(int frame);
+void dirty_epc(void);
 const char *mapped_by(const struct mm_struct *mm, int page);
 int hw_translate(struct task *task, struct mm_struct *mm, int page);
 int hw_accept(struct task *task, struct mm_struct *mm, int page);
@@ -325,6 +336,8 @@ extern u64 expected_data[ENG_ENCLAVES][64];
 int eng_tree_initcall(void);
 int tree_open(struct file *file);
 int tree_release(struct file *file);
+int tree_vepc_open(struct file *file);
+long tree_vepc_remove_all(struct file *file);
 int tree_mmap(struct file *file, struct vm_area_struct *vma);
 int tree_fault(struct vm_area_struct *vma, unsigned long addr);
 long tree_ioctl(struct file *file, const struct eng_call *call, int encl, long *done);

@@ -45,6 +45,42 @@ int frame_at(const void *addr)
 	return first_frame(node) + page;
 }
 
+void *epc_address(int frame)
+{
+	int node = 0;
+
+	while (frame >= keep->config.epc[node])
+		frame -= keep->config.epc[node++];
+	return (void *)(EPC_VIRT + node * EPC_STRIDE + frame * 4096UL);
+}
+
+/* What an earlier kernel left; a child is one of the last SECS before it, or of the first. */
+void dirty_epc(void)
+{
+	const struct eng_config *c = &keep->config;
+	int secs = -1;
+
+	for (int i = 0; i < c->dirty && secs < 0; i++)
+		if (c->holds[i] == PT_SECS)
+			secs = i;
+	for (int i = 0; i < c->dirty; i++) {
+		struct frame *p = &epcm[i];
+
+		if (c->holds[i] < 0)
+			continue;
+		p->valid = 1;
+		p->type = c->holds[i];
+		if (p->type == PT_SECS) {
+			secs = i;
+			p->eid = ++last_eid;
+			p->epoch = p->initialized = 1;
+		} else if (p->type != PT_VA && secs >= 0) {
+			p->secs = secs;
+			epcm[secs].children++;
+		}
+	}
+}
+
 static struct frame *at(const void *addr)
 {
 	int n = frame_at(addr);
@@ -201,15 +237,25 @@ int hw_eremove(void *addr)
 		return traced("EREMOVE", p, PF);
 	if (!p->valid)
 		return traced("EREMOVE", p, 0);
-	if (p->type == PT_SECS && p->children)
+	if (p->type == PT_SECS && p->children) {
+		/* sgx_vepc_release() tries twice; then it is a zombie. */
+		if (++p->refusals >= 2)
+			sometimes(p->refusals == 2 ? SEEN_ZOMBIE : SEEN_ZOMBIE_STAYED);
+		if (W.current == W.ksgxd)
+			sometimes(SEEN_WAITED_FOR_CHILDREN);
 		return traced("EREMOVE", p, CHILD_PRESENT);
+	}
 	/* An accepted TRIM page goes while threads are inside. */
 	if (is_child(p) && !(p->type == PT_TRIM && !p->modified) &&
 	    threads_inside(secs_of(p), ~0U))
 		return traced("EREMOVE", p, ENCLAVE_ACT);
 	if (is_child(p))
 		secs_of(p)->children--;
+	if (p->refusals >= 2)
+		sometimes(SEEN_ZOMBIE_FREED);
 	memset(p, 0, sizeof(*p));
+	if (W.current == W.ksgxd)
+		sometimes(SEEN_SANITISED);
 	return traced("EREMOVE", p, 0);
 }
 

@@ -169,6 +169,8 @@ static int failure_of(const char *what)
 		return FAIL_ENCL_PAGE;
 	if (strstr(what, "encl_mm"))
 		return FAIL_ENCL_MM;
+	if (strstr(what, "sgx_vepc"))
+		return FAIL_VEPC;
 	if (strstr(what, "va_page"))
 		return FAIL_VA_PAGE;
 	if (strstr(what, "(*encl)") || strstr(what, "(struct sgx_encl)"))

@@ -29,6 +29,17 @@ struct mm_struct *mm_new(int proc)
 	return mm;
 }
 
+/* An address space that no process of the scenario has. */
+struct mm_struct *mm_plain(void)
+{
+	struct mm_struct *mm = engine_alloc(sizeof(*mm), "sizeof(struct mm_struct)");
+
+	mm->mmap_lock = (struct eng_lock){ .name = "mmap_lock", .kind = ENG_RWSEM };
+	mm->users = mm->count = 1;
+	mm->proc = mm->encl = -1;
+	return mm;
+}
+
 /* -- users ------------------------------------------------------------------------------ */
 
 static void mmdrop(struct mm_struct *mm)

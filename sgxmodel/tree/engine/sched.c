@@ -493,7 +493,7 @@ void unpark_ksgxd(void)
 	const struct eng_waitq *queue = k->wait_obj;
 
 	if (k->wait == WAIT_PARKED)
-		k->wait = queue->waiters >> W.ksgxd & 1 ? WAIT_QUEUE : WAIT_NONE;
+		k->wait = queue && queue->waiters >> W.ksgxd & 1 ? WAIT_QUEUE : WAIT_NONE;
 }
 
 void sched_retry(void)
@@ -591,7 +591,23 @@ void eng_force_sig(int sig)
 
 int eng_kthread_should_stop(void)
 {
-	return 0;
+	if (W.stopping)
+		sometimes(SEEN_STOPPED);
+	return W.stopping;
+}
+
+/* kthread_stop(): it is woken, and waited for. */
+void stop_ksgxd(void)
+{
+	struct task *k = &W.task[W.ksgxd];
+
+	eng_yield_point();
+	W.stopping = 1;
+	if (k->wait == WAIT_QUEUE)
+		k->wait = WAIT_NONE;
+	W.dirty = 1;
+	while (k->wait != WAIT_DONE)
+		eng_cond_resched("kthread_stop");
 }
 
 static int (*kthread_fn)(void *);

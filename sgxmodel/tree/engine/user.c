@@ -253,6 +253,16 @@ static int call_of(struct task *task, const struct eng_call *call)
 		return do_signal(call->arg);
 	case V_EXIT:
 		return do_exit(call->proc);
+	case V_STOP_KSGXD:
+		stop_ksgxd();
+		return 0;
+	case V_VEPC_OPEN:
+	case V_VEPC_CLOSE:
+	case V_VEPC_REMOVE_ALL:
+	case V_GUEST_TOUCH:
+	case V_GUEST_ECREATE:
+	case V_GUEST_EADD:
+		return vepc_call(call);
 	default:
 		return in_process(task, call);
 	}

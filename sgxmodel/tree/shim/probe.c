@@ -52,13 +52,16 @@ unsigned long probe_epc_offset(const void *addr);
 
 int eng_scan(void);
 int eng_leaked(void);
+int eng_stopping(void);
 
-static const struct file_operations *encl_fops;
+static const struct file_operations *encl_fops, *vepc_fops;
 
 HARNESS int shim_misc_register(struct miscdevice *dev)
 {
 	if (dev->fops && dev->fops->mmap && dev->fops->get_unmapped_area)
 		encl_fops = dev->fops;
+	else if (dev->fops && dev->fops->mmap)
+		vepc_fops = dev->fops;
 	return 0;
 }
 
@@ -72,17 +75,29 @@ HARNESS int tree_open(struct file *file)
 
 HARNESS int tree_release(struct file *file)
 {
-	return encl_fops->release(&file->inode, file);
+	return file->f_op->release(&file->inode, file);
+}
+
+HARNESS int tree_vepc_open(struct file *file)
+{
+	file->f_op = vepc_fops;
+	return vepc_fops->open(&file->inode, file);
+}
+
+HARNESS long tree_vepc_remove_all(struct file *file)
+{
+	return vepc_fops->unlocked_ioctl(file, SGX_IOC_VEPC_REMOVE_ALL, 0);
 }
 
 HARNESS int tree_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	return encl_fops->mmap(file, vma);
+	return file->f_op->mmap(file, vma);
 }
 
 HARNESS int tree_fault(struct vm_area_struct *vma, unsigned long addr)
 {
-	struct vm_fault vmf = { .vma = vma, .address = addr, .flags = FAULT_FLAG_WRITE };
+	struct vm_fault vmf = { .vma = vma, .address = addr, 
+				.flags = FAULT_FLAG_WRITE | FAULT_FLAG_ALLOW_RETRY };
 
 	return (int)vma->vm_ops->fault(&vmf);
 }
@@ -529,19 +544,43 @@ HARNESS void probe_quiet(void)
 			sgx_nr_free_pages.counter, free);
 }
 
+HARNESS static int is_on(const struct list_head *head, const struct sgx_epc_page *page)
+{
+	const struct list_head *pos = head->next;
+
+	for (int i = 0; pos && pos != head && i < MANY; i++, pos = pos->next)
+		if (pos == &page->list)
+			return 1;
+	return 0;
+}
+
+/* A page that is neither free nor bad when all is closed. */
+HARNESS static void lost(const struct sgx_epc_page *page, int n)
+{
+	if (is_on(&zombie_secs_pages, page))
+		violate("20-end", "sgx_vepc_release",
+			"EPC page %d is a zombie SECS when all is closed\n"
+			"its last child is gone, and nobody tries it again", n);
+	else if (is_on(&sgx_dirty_page_list, page))
+		violate("20-end", "__sgx_sanitize_pages",
+			"EPC page %d stays dirty, for nobody sanitises it any more", n);
+	else
+		violate("20-end", "sgx_encl_release",
+			"EPC page %d is on no list when all is closed", n);
+}
+
 /* ``leaks``: memory is, and the EPC pages with it. */
 HARNESS void probe_end(int leaks)
 {
 	probe_quiet();
-	if (leaks)
+	if (leaks || eng_stopping())
 		return;
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
 		for (int n = 0; n < eng_section_pages(i); n++) {
 			int frame = number_of(&sgx_epc_sections[i].pages[n]);
 
 			if (!seen[frame])
-				violate("20-end", "sgx_encl_release",
-					"EPC page %d is on no list when all is closed", frame);
+				lost(&sgx_epc_sections[i].pages[n], frame);
 		}
 }
 
