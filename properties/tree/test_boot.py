@@ -50,7 +50,7 @@ BY_ANY_COMPILER = {
 }
 
 
-@pytest.mark.parametrize("name", [s.name for s in runnable(SCENARIOS.values())])
+@pytest.mark.parametrize("name", [s.name for s in runnable(SCENARIOS.values())[0]])
 def test_runs_every_scenario(tree: Path, name: str) -> None:
     made = runner(tree, name)
     assert not made.early

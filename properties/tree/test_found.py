@@ -68,6 +68,80 @@ def test_no_memory_while_a_reclaimer_holds_the_only_pages(tree: Path) -> None:
     assert ("16-benign-race", "sgx_alloc_epc_page") in kinds(tree, "exhausted", 2000)
 
 
+PROCESSES = [
+    ("mmap-fails", ("20-end", "sgx_open")),
+    ("fork-fails-run", ("13-mappings", "sgx_vma_open")),
+    ("fork-fails-run", ("19-tracking", "sgx_encl_ewb")),
+    ("fork-fails-run", ("10-epcm", "sgx_free_epc_page")),
+    ("fork-signal", ("6-references", "sgx_encl_may_map")),
+    ("exit-close", ("17-lock-order", "sgx_encl_release")),
+    ("fork-reclaim", ("18-plain-read", "sgx_zap_enclave_ptes")),
+    ("eextend-fails", ("9-child-count", "sgx_encl_ewb")),
+    ("x-vepc-close", ("20-end", "sgx_vepc_release")),
+    ("vepc-zombies", ("20-end", "sgx_vepc_release")),
+    ("boot-sanitize", ("20-end", "ksgxd")),
+    ("boot-sanitize", ("20-end", "__sgx_sanitize_pages")),
+    ("boot-sanitize", ("18-plain-read", "__sgx_sanitize_pages")),
+]
+
+
+@pytest.mark.parametrize(("name", "key"), PROCESSES)
+def test_processes_that_come_and_go(tree: Path, name: str, key: tuple[str, str]) -> None:
+    """N1 to N5, E1, V1 and S1 of the model's findings, on the driver."""
+    assert key in kinds(tree, name, 4000)
+
+
+FIXES = {
+    "exit-close": [
+        ("encl.c", "\tkref_put(&encl_mm->encl->refcount, sgx_encl_release);\n\n\tkfree(encl_mm);",
+         "\tkfree(encl_mm);"),
+        ("encl.c", "\t\tmmu_notifier_put(mn);",
+         "\t\tstruct sgx_encl *encl = encl_mm->encl;\n\n"
+         "\t\tmmu_notifier_put(mn);\n\t\tkref_put(&encl->refcount, sgx_encl_release);"),
+    ],
+    "fork-signal": [
+        ("encl.c", "\treturn sgx_encl_may_map(vma->vm_private_data, start, end, newflags);",
+         "\treturn vma->vm_private_data ?\n"
+         "\t\tsgx_encl_may_map(vma->vm_private_data, start, end, newflags) : -EFAULT;"),
+    ],
+    "x-vepc-close": [
+        ("virt.c", "\tmutex_lock(&zombie_secs_pages_lock);\n\tlist_for",
+         "\tmutex_lock(&zombie_secs_pages_lock);\n"
+         "\tlist_splice_init(&secs_pages, &zombie_secs_pages);\n\tlist_for"),
+    ],
+    "boot-sanitize": [
+        ("main.c", "\t\tif (page->poison) {", "\t\tif (0) {"),
+    ],
+    "mmap-fails": [
+        ("encl.c", "\tif (ret) {\n\t\tkfree(encl_mm);\n",
+         "\tif (ret) {\n\t\tkref_put(&encl->refcount, sgx_encl_release);\n\t\tkfree(encl_mm);\n"),
+    ],
+}  # fmt: skip
+"""The fixes of findings.md, by the scenario that finds what they mend."""
+
+
+@pytest.mark.parametrize("name", FIXES)
+def test_fixes_of_processes_that_come_and_go(tree: Path, name: str, tmp_path: Path) -> None:
+    fixed = kinds(edited(tree, tmp_path, FIXES[name]), name, 4000)
+    assert not fixed & {key for scenario, key in PROCESSES if scenario == name}
+
+
+@pytest.mark.parametrize("name", ["exit-fault", "exit-reclaim"])
+def test_the_last_reference_in_a_callback_and_nothing_else(tree: Path, name: str) -> None:
+    assert kinds(tree, name, 4000) <= {("17-lock-order", "sgx_encl_release")}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["fork-ipi", "fork-young", "munmap-close", "munmap-reclaim",
+     "mprotect-reclaim", "debug-reclaim", "debug-refused", "restrict-run", "restrict-refused",
+     "user-copy-build", "range-errors", "modify-range", "signal-add", "vepc-zombie",
+     "boot-fails", "boot-stop"],
+)  # fmt: skip
+def test_nothing_with_processes_ranges_and_debuggers(tree: Path, name: str) -> None:
+    assert kinds(tree, name, 4000) == set()
+
+
 @pytest.mark.parametrize(
     "name",
     ["fault-reclaim", "fault-reclaim-close", "two-reclaimers", "full-va", "retype-reclaim",

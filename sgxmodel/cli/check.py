@@ -157,8 +157,9 @@ def check_command(
         if no_reduction and not exhaustive:
             raise UserError("--no-reduction is for --exhaustive")
         scenarios = named_scenarios(names)
+        left: tuple[str, ...] = ()
         if tree and not names:
-            scenarios = runnable(scenarios)
+            scenarios, left = runnable(scenarios)
         files.usable(traces)
         old = known.read(known_file) if known_file else frozenset()
         if save_known:
@@ -170,9 +171,8 @@ def check_command(
             click.echo(json.document(target, (), str(error), Verdict.ERROR), nl=False)
         raise
     if tree:
-        left = len(catalogue.SCENARIOS) - len(scenarios)
-        if left and not names:
-            click.echo(f"sgxmodel: {left} scenarios are for the model only (fork, ...)", err=True)
+        for why in left:
+            click.echo(f"sgxmodel: left out: {why}", err=True)
         tree_plan = TreePlan(target, scenarios, patches, schedules, seed, deadline, jobs, cc)
         checked, interrupted = _run_tree(tree_plan, json_file)
     else:

@@ -12,10 +12,13 @@ from sgxmodel.errors import UserError
 
 USER_TASKS = 16
 ENCLAVES = 8
+PROCESSES = 12
+VEPCS = 4
+DIRTY = 16
 FRAMES = 64
 VA_SLOTS = 16
 CALLS = 256
-FAILS = 16
+FAILS = 24
 SWITCHES = 4096
 FOUND = 64
 RESULT_NONE = 9999
@@ -29,7 +32,13 @@ class TreeError(UserError):
 class Call(Structure):
     """A call, by the engine's numbers."""
 
-    _fields_ = (("verb", c_int32), ("encl", c_int32), ("arg", c_int32), ("type", c_int32))
+    _fields_ = (
+        ("verb", c_int32),
+        ("proc", c_int32),
+        ("arg", c_int32),
+        ("type", c_int32),
+        ("count", c_int32),
+    )
 
 
 class Config(Structure):
@@ -46,7 +55,13 @@ class Config(Structure):
         ("ksgxd", c_int32),
         ("enclaves", c_int32),
         ("size", c_int32 * ENCLAVES),
+        ("processes", c_int32),
+        ("encl", c_int32 * PROCESSES),
         ("fail", c_int32 * FAILS),
+        ("vepcs", c_int32),
+        ("vepc_size", c_int32 * VEPCS),
+        ("dirty", c_int32),
+        ("holds", c_int32 * DIRTY),
         ("tasks", c_int32),
         ("node", c_int32 * USER_TASKS),
         ("calls", c_int32 * USER_TASKS),

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import attrs
 
 from sgxmodel.errors import ScenarioError
-from sgxmodel.scenario.model import CallSpec, Scenario, result_name
+from sgxmodel.scenario.model import VERBS, CallSpec, Scenario, result_name
 from sgxmodel.tree import binding
 from sgxmodel.tree.binding import Call, Config
 
@@ -18,6 +18,9 @@ VERB_NUMBERS = {
         (
             "open", "create", "add", "init", "touch", "accept", "modify", "remove", "munmap",
             "close", "reclaim", "direct", "poison", "poison-at", "signal", "run", "exit", "mmap",
+            "fork", "munmap-page", "mprotect", "restrict", "create-debug", "peek", "poke",
+            "vepc-open", "vepc-close", "vepc-remove-all", "guest-touch", "guest-ecreate",
+            "guest-eadd", "stop-ksgxd",
         )
     )
 }  # fmt: skip
@@ -26,7 +29,8 @@ FAIL_NUMBERS = {
     for n, what in enumerate(
         (
             "backing", "encl-page", "va-page", "file", "open", "ecreate", "eadd", "einit",
-            "eremove", "epa", "eaug", "emodt", "eextend",
+            "eremove", "epa", "eaug", "emodt", "eextend", "encl-mm", "vma", "page-table",
+            "emodpr", "user-copy", "vepc", "xa-store",
         )
     )
 }  # fmt: skip
@@ -43,6 +47,11 @@ SEEN = {
     10: "EAUG failed",
     11: "EMODT refused the page",
     12: "EEXTEND failed",
+    13: "a struct sgx_encl_mm could not be allocated",
+    14: "a VMA could not be allocated",
+    15: "fork had no memory for page tables",
+    16: "EMODPR refused the page",
+    19: "a virtual EPC page found no place in its index",
     **dict(
         enumerate(
             (
@@ -72,15 +81,51 @@ SEEN = {
                 "EACCEPT came before the change was tracked",
                 "the reclaimer was the last user of an mm",
                 "a page was added twice",
+                "a process was forked",
+                "a VMA was split",
+                "a mapping replaced another one",
+                "an access that no mapping allows",
+                "-EINTR: a signal came while an mm was added",
+                "a forked mm could not be added to the mm list",
+                "the file was released before the mm ended",
+                "an mm ended that sgx_release() had taken off the list",
+                "the reclaimer met a dying mm",
+                "-EACCES: a page allows less than the mapping asks for",
+                "permissions were restricted",
+                "an ioctl failed half way",
+                "a debugger reached into an enclave",
+                "EDBGRD failed",
+                "an ioctl's arguments could not be read",
+                "an ioctl's results could not be written",
+                "a SECS became a zombie",
+                "a zombie was freed",
+                "a zombie stayed one",
+                "a guest was given an EPC page",
+                "a virtual EPC fault had to be retried",
+                "a SECS with children was left by SGX_IOC_VEPC_REMOVE_ALL",
+                "a guest's page resisted SGX_IOC_VEPC_REMOVE_ALL",
+                "a page was sanitised",
+                "a SECS had to wait for its children to be sanitised",
+                "ksgxd was stopped while it sanitised",
             ),
-            16,
+            binding.FAILS,
         )
     ),
 }
 """The engine's numbers of paths (enum eng_seen), in the words of the model's companions."""
-RIGHT_NUMBERS = {"none": 0, "r": 1, "rw": 3, "rwx": 7}
+RIGHTS = {"r": 1, "w": 2, "x": 4}
 TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
-RESULTS = {11: "NOT_TRACKED", 1001: "SIGBUS", 1002: "SIGSEGV", 1003: "OOM"}
+HOLDS = {"secs": 0, "tcs": 1, "reg": 2, "va": 3, "none": -1}
+RESULTS = {
+    11: "NOT_TRACKED",
+    1013: "#GP",
+    1014: "#PF",
+    1001: "SIGBUS",
+    1002: "SIGSEGV",
+    1003: "OOM",
+}
+AFTER = 100_000
+"""RESULT_AFTER of engine/api.h."""
 PAGES = 32
 """Enclave pages that the engine has room for."""
 
@@ -115,29 +160,38 @@ def plan(scenario: Scenario) -> Plan:
         config.size[i] = size
     for what, times in scenario.fail:
         config.fail[FAIL_NUMBERS[what]] = times
+    processes = _processes(scenario)
+    config.processes = len(processes)
+    for i, name in enumerate(processes):
+        config.encl[i] = _enclave(scenario, name)
+    config.vepcs = len(scenario.vepcs)
+    for i, (_, size) in enumerate(scenario.vepcs):
+        config.vepc_size[i] = size
+    config.dirty = len(scenario.boot)
+    for i, kind in enumerate(scenario.boot):
+        config.holds[i] = HOLDS[kind]
     config.tasks = len(scenario.tasks)
     config.setup = len(scenario.setup)
     for i, task in enumerate(scenario.tasks):
         config.node[i] = task.node
         config.calls[i] = len(task.calls)
     specs = scenario.all_calls()
-    names = (*(t.name for t in scenario.tasks), "ksgxd", "kworker", "end", "setup")
+    names = (*(t.name for t in scenario.tasks), "ksgxd", "kworker", "rcu", "end", "setup")
     return Plan(
         scenario, config, tuple(_call(scenario, c) for c in specs), tuple(map(str, specs)), names
     )
 
 
-def runnable(scenarios: Iterable[Scenario]) -> tuple[Scenario, ...]:
-    """Those that the engine has room for, and all of whose calls it has."""
-
-    def fits(scenario: Scenario) -> bool:
+def runnable(scenarios: Iterable[Scenario]) -> tuple[tuple[Scenario, ...], tuple[str, ...]]:
+    """Those that the engine has room for, and of each of the others why not."""
+    fit, left = [], []
+    for scenario in scenarios:
         try:
             _fits(scenario)
-        except ScenarioError:
-            return False
-        return True
-
-    return tuple(filter(fits, scenarios))
+            fit.append(scenario)
+        except ScenarioError as error:
+            left.append(str(error))
+    return tuple(fit), tuple(left)
 
 
 def _fits(scenario: Scenario) -> None:
@@ -145,43 +199,72 @@ def _fits(scenario: Scenario) -> None:
         if not holds:
             raise ScenarioError(f"{scenario.name}: a kernel tree is checked with {what}")
 
-    known = set(VERB_NUMBERS)
     for call in scenario.all_calls():
-        need("-" not in "".join(call.args[1:2]), "one page a call")
-        need(call.verb in known, f"the calls {', '.join(VERB_NUMBERS)}, not with '{call.verb}'")
+        need(call.verb in VERB_NUMBERS, f"no '{call.verb}'")
     for what, _ in scenario.fail:
-        need(what in FAIL_NUMBERS, f"the failures {', '.join(FAIL_NUMBERS)}, not '{what}'")
+        need(what in FAIL_NUMBERS, f"no failure of '{what}'")
     need(sum(scenario.epc) <= binding.FRAMES, f"up to {binding.FRAMES} EPC pages")
     need(scenario.va_slots <= binding.VA_SLOTS, f"up to {binding.VA_SLOTS} VA slots")
     need(len(scenario.tasks) <= binding.USER_TASKS, f"up to {binding.USER_TASKS} tasks")
     need(len(scenario.enclaves) <= binding.ENCLAVES, f"up to {binding.ENCLAVES} enclaves")
+    need(len(_processes(scenario)) <= binding.PROCESSES, f"up to {binding.PROCESSES} processes")
     need(all(size <= PAGES for _, size in scenario.enclaves), f"enclaves of up to {PAGES} pages")
     need(len(scenario.all_calls()) <= binding.CALLS, f"up to {binding.CALLS} calls")
-    need(not scenario.boot, "an EPC that is clean at boot")
+    need(len(scenario.boot) <= binding.DIRTY, f"up to {binding.DIRTY} dirty pages")
+    need(len(scenario.vepcs) <= binding.VEPCS, f"up to {binding.VEPCS} virtual EPCs")
     need(scenario.pcmds == 32, "32 PCMDs a page: the driver's layout is fixed")
 
 
-def _call(scenario: Scenario, spec: CallSpec) -> Call:
+def _processes(scenario: Scenario) -> list[str]:
+    """One for each enclave, in their order, then the children."""
+    return [name for name, _ in (*scenario.enclaves, *scenario.children)]
+
+
+def _enclave(scenario: Scenario, process: str) -> int:
     enclaves = [name for name, _ in scenario.enclaves]
-    call = Call(VERB_NUMBERS[spec.verb], 0, 0, 0)
-    args = list(spec.args)
-    if spec.verb == "signal":
-        call.arg = [t.name for t in scenario.tasks].index(args[0])
-        return call
-    if spec.verb == "poison":
-        call.arg = int(args[0])
-        return call
-    if args:
-        call.encl = enclaves.index(args.pop(0))
-    if spec.verb == "mmap":
-        call.arg = RIGHT_NUMBERS[args.pop(0)]
-    if args:
-        call.arg = int(args.pop(0))
-    if args:
-        call.type = TYPE_NUMBERS[args.pop(0)]
+    return enclaves.index(dict(scenario.children).get(process, process))
+
+
+def _call(scenario: Scenario, spec: CallSpec) -> Call:
+    call = Call(VERB_NUMBERS[spec.verb], 0, 0, 0, 1)
+    if "vepc" in VERBS[spec.verb].args:
+        return _guest_call(scenario, spec, call)
+    for kind, word in zip(VERBS[spec.verb].args, spec.args, strict=False):
+        match kind:
+            case "enclave":
+                call.proc = _processes(scenario).index(word)
+            case "child":
+                call.arg = _processes(scenario).index(word)
+            case "task":
+                call.arg = [t.name for t in scenario.tasks].index(word)
+            case "page" | "epc":
+                call.arg = int(word)
+            case "pages":
+                first, _, last = word.partition("-")
+                call.arg = int(first)
+                call.count = int(last or first) - int(first) + 1
+            case "type":
+                call.type = TYPE_NUMBERS[word]
+            case "rights" | "permissions":
+                rights = sum(RIGHTS.get(letter, 0) for letter in word.replace("none", ""))
+                if spec.verb == "mmap":
+                    call.arg = rights
+                else:
+                    call.type = rights
+    return call
+
+
+def _guest_call(scenario: Scenario, spec: CallSpec, call: Call) -> Call:
+    """On a virtual EPC and a page of it, perhaps with a SECS in another one."""
+    names = [name for name, _ in scenario.vepcs]
+    numbers = [names.index(word) if word in names else int(word) for word in spec.args]
+    call.proc, call.arg, call.type, call.count = (*numbers, 0, 0, 0)[:4]
     return call
 
 
 def result_text(value: int) -> str:
     """A result of the engine in kernel words."""
+    done, rest = divmod(value + AFTER // 2, AFTER)
+    if done:
+        return f"{result_text(rest - AFTER // 2)} after {done}"
     return RESULTS.get(value) or result_name(value)

@@ -25,7 +25,7 @@ from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import SEEN, Plan, result_text
 
 Key = tuple[str, str]
-RESULT = re.compile(r"\bwith (-\d+|100[123])\b")
+RESULT = re.compile(r"\bwith (-\d+|100[123]|\d{5,})(?!\d)")
 
 
 @attrs.frozen

@@ -6,25 +6,31 @@
 #include <stdint.h>
 
 #define ENG_USER_TASKS 16
-#define ENG_TASKS (ENG_USER_TASKS + 4)
+#define ENG_TASKS (ENG_USER_TASKS + 5)
 #define ENG_ENCLAVES 8
+#define ENG_PROCESSES 12
+#define ENG_VEPCS 4
+#define ENG_DIRTY 16
 #define ENG_FRAMES 64
 #define ENG_VA_SLOTS 16
 #define ENG_CALLS 256
-#define ENG_FAILS 16
+#define ENG_FAILS 24
 #define ENG_SWITCHES 4096
 #define ENG_FOUND 64
 
 enum eng_verb {
 	V_OPEN, V_CREATE, V_ADD, V_INIT, V_TOUCH, V_ACCEPT, V_MODIFY, V_REMOVE, V_MUNMAP,
 	V_CLOSE, V_RECLAIM, V_DIRECT, V_POISON, V_POISON_AT, V_SIGNAL, V_RUN,
-	V_EXIT, V_MMAP,
+	V_EXIT, V_MMAP, V_FORK, V_MUNMAP_PAGE, V_MPROTECT, V_RESTRICT, V_CREATE_DEBUG,
+	V_PEEK, V_POKE, V_VEPC_OPEN, V_VEPC_CLOSE, V_VEPC_REMOVE_ALL, V_GUEST_TOUCH,
+	V_GUEST_ECREATE, V_GUEST_EADD, V_STOP_KSGXD,
 };
 
 enum eng_fail {
 	FAIL_BACKING, FAIL_ENCL_PAGE, FAIL_VA_PAGE, FAIL_FILE, FAIL_OPEN, FAIL_ECREATE,
 	FAIL_EADD, FAIL_EINIT, FAIL_EREMOVE, FAIL_EPA, FAIL_EAUG, FAIL_EMODT,
-	FAIL_EEXTEND,
+	FAIL_EEXTEND, FAIL_ENCL_MM, FAIL_VMA, FAIL_PAGE_TABLE, FAIL_EMODPR, FAIL_USER_COPY,
+	FAIL_VEPC, FAIL_XA_STORE,
 };
 
 /* Paths that were walked: failures on request first, by their number, then these. */
@@ -33,16 +39,28 @@ enum eng_seen {
 	SEEN_REMOVED, SEEN_RETYPED, SEEN_RELEASED, SEEN_DYING, SEEN_YOUNG, SEEN_INSIDE, SEEN_IPI,
 	SEEN_VA_FULL, SEEN_VA_PAGE, SEEN_TRUNCATED, SEEN_USED_BAD, SEEN_FREE_BAD, SEEN_BAD_TWICE,
 	SEEN_BAD_NOWHERE, SEEN_EBUSY_IOCTL, SEEN_EBADF, SEEN_RESTART, SEEN_NOMEM, SEEN_EARLY,
-	SEEN_LAST_USER, SEEN_ADDED_TWICE, SEEN_COUNT,
+	SEEN_LAST_USER, SEEN_ADDED_TWICE, SEEN_FORKED, SEEN_SPLIT, SEEN_REPLACED, SEEN_NO_MAPPING,
+	SEEN_EINTR, SEEN_CHILD_NOT_ADDED, SEEN_RELEASED_EARLY, SEEN_ENDED_LATE, SEEN_DYING_MM,
+	SEEN_EACCES, SEEN_RESTRICTED, SEEN_HALF_WAY, SEEN_DEBUGGED, SEEN_EDBGRD_FAILED,
+	SEEN_COPY_IN, SEEN_COPY_OUT, SEEN_ZOMBIE, SEEN_ZOMBIE_FREED, SEEN_ZOMBIE_STAYED,
+	SEEN_GUEST_PAGE, SEEN_GUEST_RETRY, SEEN_LEFT_BY_ALL, SEEN_RESISTED, SEEN_SANITISED,
+	SEEN_WAITED_FOR_CHILDREN, SEEN_STOPPED, SEEN_COUNT,
 };
 
-/* Results of calls beside 0 and -errno. */
+/*
+ * Results of calls beside 0 and -errno.  Of a range of which n pages were done before the
+ * result: the result plus n times RESULT_AFTER.
+ */
+#define RESULT_AFTER 100000
 #define RESULT_SIGBUS 1001
 #define RESULT_SIGSEGV 1002
 #define RESULT_OOM 1003
+#define RESULT_PF 1014		/* of a guest's leaf: #PF, #GP */
+#define RESULT_GP 1013
 
 struct eng_call {
-	int32_t verb, encl, arg, type;
+	int32_t verb, proc, arg, type;
+	int32_t count;			/* pages of a range that begins with `arg` */
 };
 
 struct eng_config {
@@ -52,7 +70,13 @@ struct eng_config {
 	int32_t sgx2, ksgxd;
 	int32_t enclaves;
 	int32_t size[ENG_ENCLAVES];	/* pages */
+	int32_t processes;		/* one for each enclave, then children, not born yet */
+	int32_t encl[ENG_PROCESSES];	/* which enclave each maps */
 	int32_t fail[ENG_FAILS];
+	int32_t vepcs;
+	int32_t vepc_size[ENG_VEPCS];	/* pages */
+	int32_t dirty;			/* pages that an earlier kernel left, the first ones */
+	int32_t holds[ENG_DIRTY];	/* what: page types of the hardware, -1: nothing */
 	int32_t tasks;
 	int32_t node[ENG_USER_TASKS];
 	int32_t calls[ENG_USER_TASKS];	/* calls of each task, one after the other in `calls` */

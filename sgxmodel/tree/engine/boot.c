@@ -105,10 +105,16 @@ static const char *blamed(const struct task *t, const struct eng_call *call)
 /* A fault on a running enclave may fail for want of memory, and for nothing else. */
 static void justified(const struct task *t, const struct eng_call *call, int value)
 {
-	if (!t->ready || t->exhausted || (value != RESULT_SIGBUS && value != RESULT_OOM))
+	if (!t->ready || t->remaps != W.remaps || t->exhausted || (value != RESULT_SIGBUS && value != RESULT_OOM))
 		return;
 	violate("15-errno", blamed(t, call), "an access of task%d is killed with %d\n"
 		"the enclave runs, memory can be had, and nothing was made to fail", t->id, value);
+}
+
+/* Without what it says of the pages that were done. */
+static int plain(int value)
+{
+	return value - (value + RESULT_AFTER / 2) / RESULT_AFTER * RESULT_AFTER;
 }
 
 /* What a result says of the path that led to it. */
@@ -120,6 +126,8 @@ static void note_result(const struct eng_call *call, int value)
 		sometimes(SEEN_EBADF);
 	if (value == -512)
 		sometimes(SEEN_RESTART);
+	if (value == -13)
+		sometimes(SEEN_EACCES);
 	if (call->verb == V_REMOVE && !value)
 		sometimes(SEEN_REMOVED);
 	if (call->verb == V_ACCEPT && value == NOT_TRACKED)
@@ -136,7 +144,7 @@ static void check_result(struct task *t, int value)
 
 	keep->result.result[index] = value;
 	count_result(index, value);
-	note_result(call, value);
+	note_result(call, plain(value));
 	if (W.excused)
 		return;
 	for (int i = 0; i < n; i++)
@@ -148,11 +156,12 @@ static void check_result(struct task *t, int value)
 	}
 	/* What follows from a result that overlap alone gives is no news. */
 	W.excused = 1;
+	value = plain(value);
 	if (!value || value == -16 || value == -11 || value == -512 || value == NOT_TRACKED ||
 	    t->exhausted)
 		return;
-	/* What another task does to the mapping, the file or the page's type shows so. */
-	if (value == RESULT_SIGSEGV || value == -9)
+	/* What another task does to the mapping, the file or the page's type, or a signal, shows so. */
+	if (value == RESULT_SIGSEGV || value == -9 || value == -3 || value == -4)
 		return;
 	violate("16-benign-race", blamed(t, call), "a call of task%d %s with %d\n"
 		"no order of whole calls gives that%s", t->id,
@@ -171,7 +180,7 @@ static void task_main(struct task *t)
 		TRACE("returns %d", value);
 		if (keep->trace_on > 1) {
 			/* What the call put off is part of it here. */
-			while (W.work_head != W.work_tail || W.worker_busy)
+			while (work_left(&W.work) || work_left(&W.callbacks))
 				eng_cond_resched("observe");
 			W.quiet++;
 			probe_observe();
@@ -200,11 +209,12 @@ static void end_main(struct task *t)
 		probe_passes();
 	user_close_all();
 	wait_on(WAIT_IDLE, NULL, 0);
+	vepc_close_all();
+	wait_on(WAIT_IDLE, NULL, 0);
+	vepc_end();
 	race_join_all();
 	W.quiet++;
-	probe_end();
-	if (!W.requested)
-		mem_check_leaks();
+	probe_end(W.leaked ? 1 : mem_check_leaks());
 	W.quiet--;
 	sched_finish();
 }
@@ -221,13 +231,16 @@ static void settle(void)
 
 static void setup_main(struct task *t)
 {
-	int ret = eng_tree_initcall();
+	int ret;
 
+	dirty_epc();
+	ret = eng_tree_initcall();
 	if (ret) {
 		snprintf(keep->error, sizeof(keep->error), "sgx_init() gives %d", ret);
 		sched_finish();
 	}
-	settle();
+	if (!keep->config.dirty)
+		settle();
 	W.task[W.ksgxd].wait = WAIT_PARKED;
 	mem_mark_baseline();
 	for (t->call = 0; t->call < t->calls && !*keep->error; t->call++) {
@@ -262,18 +275,21 @@ static void make_tasks(const struct eng_config *c)
 	W.nuser = c->tasks;
 	W.ksgxd = c->tasks;
 	W.worker = c->tasks + 1;
-	W.end = c->tasks + 2;
-	W.setup = c->tasks + 3;
-	W.ntask = c->tasks + 4;
+	W.rcu = c->tasks + 2;
+	W.end = c->tasks + 3;
+	W.setup = c->tasks + 4;
+	W.ntask = c->tasks + 5;
 	for (int i = 0; i < c->tasks; i++) {
 		name_task(i, names[i], call, c->calls[i], c->node[i]);
 		call += c->calls[i];
 	}
 	name_task(W.ksgxd, "ksgxd", 0, 0, 0);
 	name_task(W.worker, "kworker", 0, 0, 0);
+	name_task(W.rcu, "rcu", 0, 0, 0);
 	name_task(W.end, "end", 0, 0, 0);
 	name_task(W.setup, "setup", 0, c->setup, 0);
 	task_prepare(&W.task[W.worker], worker_main);
+	task_prepare(&W.task[W.rcu], rcu_main);
 	task_prepare(&W.task[W.setup], setup_main);
 }
 
@@ -291,6 +307,7 @@ static void open_stage(const struct eng_config *c)
 	W.step = W.accesses = 0;
 	W.limit = 40000;
 	W.ended = W.requested = W.excused = W.stuck = W.leaked = 0;
+	W.leaf_failed = 0;
 	W.seq_pos = 0;
 	keep->result.nfound = 0;
 }
@@ -339,7 +356,8 @@ int eng_boot(const struct eng_config *config, const struct eng_call *calls, int 
 		if (config->epc[i])
 			section_pages[section++] = config->epc[i];
 	sched_init();
-	mm_boot();
+	W.prefer = -1;
+	process_boot();
 	make_tasks(config);
 	W.limit = 1000000;
 	W.next_at = ~0U;
@@ -474,8 +492,8 @@ int eng_low(void);
 int eng_high(void);
 int eng_va_slots(void);
 int eng_size(int encl);
-int eng_requested(void);
 int eng_leaked(void);
+int eng_stopping(void);
 void eng_stuck(void);
 int eng_section_pages(int section);
 
@@ -509,14 +527,14 @@ void eng_stuck(void)
 	W.stuck = 1;
 }
 
+int eng_stopping(void)
+{
+	return W.stopping;
+}
+
 int eng_leaked(void)
 {
 	return W.leaked;
-}
-
-int eng_requested(void)
-{
-	return W.requested;
 }
 
 int eng_section_pages(int section)

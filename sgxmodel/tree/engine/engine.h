@@ -38,7 +38,7 @@ enum wait_kind {
 	WAIT_WRITE,	/* obj: rwsem, nobody holds it */
 	WAIT_SRCU,	/* obj: struct eng_srcu, readers of `mask` gone */
 	WAIT_QUEUE,	/* obj: struct eng_waitq, until woken */
-	WAIT_WORK,	/* the worker, until there is work */
+	WAIT_WORK,	/* obj: struct workqueue, until there is work */
 	WAIT_IDLE,	/* the last task, until all others are done or asleep */
 	WAIT_DONE,	/* finished */
 	WAIT_PARKED,	/* not part of this scenario, or not yet */
@@ -68,6 +68,8 @@ struct task {
 	int signal;
 	int yields;			/* waits for the others' next move: a retry */
 	int retries;
+	int mutexes;			/* taken by its present call */
+	int remaps;			/* W.remaps when its present call began */
 	int exhausted;			/* no EPC page could be had in its present call */
 	int refused;			/* one was refused while a reclaimer held the others */
 	int ready;			/* its access hits a running enclave; 2: an absent page of one */
@@ -93,16 +95,20 @@ struct task {
 struct work {
 	int kind;
 	void *obj;
-	u32 mask;
 };
 
 enum { WORK_MMPUT, WORK_NOTIFIER_FREE, WORK_FPUT };
 
+struct workqueue {
+	struct work work[32];
+	int head, tail, busy;
+};
+
 /* What a run changes, as far as the engine itself goes. */
 struct world {
 	struct task task[ENG_TASKS];
-	int ntask, nuser;		/* scenario tasks come first, then ksgxd, worker, end, setup */
-	int ksgxd, worker, end, setup;
+	int ntask, nuser;		/* scenario tasks come first, then those that follow */
+	int ksgxd, worker, rcu, end, setup;
 	int current;
 	int running;			/* inside a run: yields count */
 	int quiet;			/* engine code that touches driver data: no yields */
@@ -113,11 +119,15 @@ struct world {
 	int dirty;			/* something became enabled: PCT looks again */
 	int switch_pos, choice_pos;
 	u32 preemptions;
-	struct work work[32];
-	int work_head, work_tail, worker_busy;
+	struct workqueue work;		/* mmput_async(), fput(): the worker's */
+	struct workqueue callbacks;	/* call_srcu(): a daemon's, so they may be late */
+	int prefer;			/* who runs next by default, or -1 */
+	int remaps;			/* calls that change a mapping have begun */
+	int stopping;			/* ksgxd is told to stop */
 	int seq_pos;			/* sequential mode: next call in the order */
 	int fail[ENG_FAILS];
 	int leaked;			/* an EREMOVE failed on request: its page stays a child */
+	int leaf_failed;		/* an ENCLS leaf did, on request */
 	int requested;			/* a failure on request happened in this run */
 	int excused;
 	u64 rng;
@@ -177,6 +187,7 @@ void sched_run(int first);
 void sched_abort(void) __attribute__((noreturn));
 void sched_retry(void);
 void unpark_ksgxd(void);
+void stop_ksgxd(void);
 void wait_on(enum wait_kind kind, void *obj, u32 mask);
 int sched_choice(int alternatives);
 int fail_on_request(int what);
@@ -223,7 +234,7 @@ extern u8 *stack_base;
 void mem_init(void);
 void check_access(const void *addr, size_t size, int write, const void *pc);
 void mem_mark_baseline(void);
-void mem_check_leaks(void);
+int mem_check_leaks(void);
 const char *object_name(const void *addr);
 const char *object_field(const void *addr);
 void *engine_alloc(size_t size, const char *what);
@@ -243,15 +254,52 @@ void crash_unguard(void);
 
 /* -- around the driver ------------------------------------------------------------------- */
 
-void mm_boot(void);
-struct mm_struct *process_mm(int encl);
+/* mm.c */
+struct mm_struct *mm_new(int proc);
+struct mm_struct *mm_plain(void);
+struct mm_struct *process_mm(int proc);
+struct vm_area_struct *vma_at(const struct mm_struct *mm, unsigned long addr);
+void vma_link(struct mm_struct *mm, struct vm_area_struct *vma);
+struct vm_area_struct *vma_unlink(struct mm_struct *mm, unsigned long start, unsigned long end);
+void unmap_pages(struct mm_struct *mm, int first, int pages);
+void protect_page(struct mm_struct *mm, int page, unsigned long flags);
+void copy_pages(struct mm_struct *mm, struct mm_struct *oldmm, const struct vm_area_struct *vma);
+void flush_mm(struct mm_struct *mm);
+void exit_mmap(struct mm_struct *mm);
+void eng_mmap_lock_nested(struct mm_struct *mm, const char *func);
+void eng_mmap_downgrade(struct mm_struct *mm);
+
+/* process.c */
+void process_boot(void);
+struct file *process_file(int proc);
+struct file *encl_file(int encl);
+int process_dying(int proc);
+int thread_begin(struct task *task, int proc);
+void thread_end(struct task *task, int proc);
+int do_open(struct mm_struct *mm);
+int do_mmap(struct mm_struct *mm, int rights);
+int do_munmap(struct mm_struct *mm, int first, int pages);
+int do_mprotect(struct mm_struct *mm, int page, int rights);
+int do_close(struct mm_struct *mm);
+int do_fork(struct mm_struct *oldmm, int child);
+int do_exit(int proc);
+void remove_vmas(struct vm_area_struct *vma);
+
+unsigned long base_of(int encl);
+
+/* vepc.c */
+int vepc_call(const struct eng_call *call);
+void vepc_close_all(void);
+void vepc_end(void);
 int user_call(struct task *task, const struct eng_call *call);
 void user_close_all(void);
 void user_quiet(void);
-void queue_work(int kind, void *obj, u32 mask);
+void queue_work(int kind, void *obj);
 void worker_main(struct task *task);
+void rcu_main(struct task *task);
+int work_left(const struct workqueue *queue);
+void srcu_barrier(void);
 void run_task_work(struct task *task);
-int access_of_absent_page(const struct eng_call *call);
 void file_release(struct file *file);
 struct list_head;
 void eng_list_linked(const char *func, const struct list_head *entry);
@@ -266,6 +314,7 @@ struct frame {
 	u8 valid, type, pending, modified, pr, perms, blocked, changed, initialized;
 	u16 secs;			/* frame number of its SECS */
 	u16 children;
+	u16 refusals;			/* EREMOVEs of a SECS that had children */
 	u32 eid, epoch, blocked_epoch, changed_epoch;
 	u64 linaddr, base, size, attributes, data;
 	u32 version[ENG_VA_SLOTS];
@@ -274,6 +323,9 @@ struct frame {
 extern struct frame epcm[ENG_FRAMES];
 enum { PT_SECS, PT_TCS, PT_REG, PT_VA, PT_TRIM };
 int frame_at(const void *addr);
+void *epc_address(int frame);
+void dirty_epc(void);
+const char *mapped_by(const struct mm_struct *mm, int page);
 int hw_translate(struct task *task, struct mm_struct *mm, int page);
 int hw_accept(struct task *task, struct mm_struct *mm, int page);
 int hw_touch(struct task *task, struct mm_struct *mm, int page);
@@ -284,9 +336,15 @@ extern u64 expected_data[ENG_ENCLAVES][64];
 int eng_tree_initcall(void);
 int tree_open(struct file *file);
 int tree_release(struct file *file);
+int tree_vepc_open(struct file *file);
+long tree_vepc_remove_all(struct file *file);
 int tree_mmap(struct file *file, struct vm_area_struct *vma);
 int tree_fault(struct vm_area_struct *vma, unsigned long addr);
-long tree_ioctl(struct file *file, int verb, int encl, int arg, int type);
+long tree_ioctl(struct file *file, const struct eng_call *call, int encl, long *done);
+void tree_vma_open(struct vm_area_struct *vma);
+int tree_mprotect(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+		  unsigned long flags);
+int tree_access(struct vm_area_struct *vma, unsigned long addr, void *word, int write);
 int tree_memory_failure(unsigned long pfn);
 void tree_reclaim(void);
 void tree_direct(void);
@@ -297,8 +355,8 @@ void probe_encl(void *private_data);
 void probe_encl_quiet(void *private_data);
 void probe_quiet(void);
 void probe_observe(void);
-void probe_end(void);
-int probe_encl_ready(void *private_data, int page, int sgx2);
+void probe_end(int leaks);
+int probe_encl_ready(void *private_data, int page, int sgx2, unsigned long rights);
 int probe_exhausted(void);
 int probe_epc_page(const void *addr);
 size_t probe_epc_offset(const void *addr);

@@ -45,6 +45,42 @@ int frame_at(const void *addr)
 	return first_frame(node) + page;
 }
 
+void *epc_address(int frame)
+{
+	int node = 0;
+
+	while (frame >= keep->config.epc[node])
+		frame -= keep->config.epc[node++];
+	return (void *)(EPC_VIRT + node * EPC_STRIDE + frame * 4096UL);
+}
+
+/* What an earlier kernel left; a child is one of the last SECS before it, or of the first. */
+void dirty_epc(void)
+{
+	const struct eng_config *c = &keep->config;
+	int secs = -1;
+
+	for (int i = 0; i < c->dirty && secs < 0; i++)
+		if (c->holds[i] == PT_SECS)
+			secs = i;
+	for (int i = 0; i < c->dirty; i++) {
+		struct frame *p = &epcm[i];
+
+		if (c->holds[i] < 0)
+			continue;
+		p->valid = 1;
+		p->type = c->holds[i];
+		if (p->type == PT_SECS) {
+			secs = i;
+			p->eid = ++last_eid;
+			p->epoch = p->initialized = 1;
+		} else if (p->type != PT_VA && secs >= 0) {
+			p->secs = secs;
+			epcm[secs].children++;
+		}
+	}
+}
+
 static struct frame *at(const void *addr)
 {
 	int n = frame_at(addr);
@@ -201,15 +237,25 @@ int hw_eremove(void *addr)
 		return traced("EREMOVE", p, PF);
 	if (!p->valid)
 		return traced("EREMOVE", p, 0);
-	if (p->type == PT_SECS && p->children)
+	if (p->type == PT_SECS && p->children) {
+		/* sgx_vepc_release() tries twice; then it is a zombie. */
+		if (++p->refusals >= 2)
+			sometimes(p->refusals == 2 ? SEEN_ZOMBIE : SEEN_ZOMBIE_STAYED);
+		if (W.current == W.ksgxd)
+			sometimes(SEEN_WAITED_FOR_CHILDREN);
 		return traced("EREMOVE", p, CHILD_PRESENT);
+	}
 	/* An accepted TRIM page goes while threads are inside. */
 	if (is_child(p) && !(p->type == PT_TRIM && !p->modified) &&
 	    threads_inside(secs_of(p), ~0U))
 		return traced("EREMOVE", p, ENCLAVE_ACT);
 	if (is_child(p))
 		secs_of(p)->children--;
+	if (p->refusals >= 2)
+		sometimes(SEEN_ZOMBIE_FREED);
 	memset(p, 0, sizeof(*p));
+	if (W.current == W.ksgxd)
+		sometimes(SEEN_SANITISED);
 	return traced("EREMOVE", p, 0);
 }
 
@@ -442,6 +488,8 @@ int hw_emodpr(u64 flags, void *addr)
 
 	HERE();
 	begin();
+	if (fail_on_request(FAIL_EMODPR))
+		return traced("EMODPR", p, PAGE_NOT_MODIFIABLE);
 	if (!p || !p->valid)
 		return traced("EMODPR", p, PF);
 	if (p->pending || p->modified)
@@ -454,6 +502,7 @@ int hw_emodpr(u64 flags, void *addr)
 	p->pr = 1;
 	p->changed = 1;
 	p->changed_epoch = secs_of(p)->epoch;
+	sometimes(SEEN_RESTRICTED);
 	return traced("EMODPR", p, 0);
 }
 
@@ -485,32 +534,46 @@ int hw_emodt(u64 flags, void *addr)
 	return traced("EMODT", p, 0);
 }
 
+/* The page behind the operand of EDBGRD and EDBGWR, or why there is none. */
+static int debuggable(const struct frame *p)
+{
+	if (!p || !p->valid)
+		return PF;
+	if (!is_child(p))
+		return GP;
+	if (p->pending || p->modified || p->type == PT_TRIM)
+		return PF;
+	return secs_of(p)->attributes & 2 ? 0 : GP;
+}
+
 int hw_edbgrd(void *addr, unsigned long *data)
 {
 	struct frame *p = at((void *)((uintptr_t)addr & ~4095UL));
+	int ret;
 
 	HERE();
 	begin();
-	if (!p || !p->valid)
-		return PF;
-	if (!is_child(p) || !(secs_of(p)->attributes & 2))
-		return GP;
-	*data = p->data;
-	return 0;
+	ret = debuggable(p);
+	if (ret)
+		sometimes(SEEN_EDBGRD_FAILED);
+	else
+		*data = p->data;
+	return traced("EDBGRD", p, ret);
 }
 
 int hw_edbgwr(void *addr, unsigned long data)
 {
 	struct frame *p = at((void *)((uintptr_t)addr & ~4095UL));
+	int ret;
 
 	HERE();
 	begin();
-	if (!p || !p->valid)
-		return PF;
-	if (!is_child(p) || !(secs_of(p)->attributes & 2))
-		return GP;
-	p->data = data;
-	return 0;
+	ret = debuggable(p);
+	if (!ret && p->data != data) {
+		p->data = data;
+		expected_data[((p->linaddr >> 32) - 1) % ENG_ENCLAVES][p->linaddr >> 12 & 63] = data;
+	}
+	return traced("EDBGWR", p, ret);
 }
 
 /* -- the user's side: a CPU inside an enclave --------------------------------------------------- */
@@ -556,20 +619,21 @@ int hw_translate(struct task *task, struct mm_struct *mm, int page)
 	int n;
 
 	/* What the TLB has is used as it is, whatever became of the page. */
-	if (task->tlb_mm == mm->encl + 1 && task->tlb_page == page) {
+	if (task->tlb_mm == mm->proc + 1 && task->tlb_page == page) {
 		p = &epcm[task->tlb_frame];
 		if (!p->valid || !is_child(p) || p->linaddr != linaddr)
 			violate("13-mappings", "", "a CPU inside the enclave uses a stale TLB "
 				"entry for page %d", page);
 		return task->tlb_frame;
 	}
-	if (!mm->pte[page])
+	if (!mm->pte[page] || !(mm->pte[page] & PTE_WRITE))
 		return -1;
 	n = (int)(mm->pte[page] >> 12) - 1;
 	p = &epcm[n];
 	if (!p->valid || !is_child(p) || p->linaddr != linaddr || p->blocked)
-		return -2 - n;
-	mm->pte[page] |= 2;
+		/* munmap() may be about to take the PTE: the fault will say so. */
+		return vma_at(mm, linaddr) ? -2 - n : -1;
+	mm->pte[page] |= PTE_YOUNG;
 	return n;
 }
 
@@ -581,19 +645,27 @@ static void enter(struct task *task, struct mm_struct *mm, int page, int n)
 		task->inside = secs->eid;
 		task->entry_epoch = secs->epoch;
 	}
-	task->tlb_mm = mm->encl + 1;
+	task->tlb_mm = mm->proc + 1;
 	task->tlb_page = page;
 	task->tlb_frame = n;
 }
 
-static int refused(struct task *task, int page, int n)
+static int refused(struct task *task, struct mm_struct *mm, int page, int n)
 {
 	struct frame *p = &epcm[-2 - n];
 
 	tlb_flush(task);
-	violate("13-mappings", "sgx_vma_fault", "the PTE of page %d maps EPC page %d, which is %s",
+	violate("13-mappings", mapped_by(mm, page), "the PTE of page %d maps EPC page %d, which is %s",
 		page, -2 - n, p->blocked && p->valid ? "blocked" : "not this page any more");
 	return RESULT_SIGSEGV;
+}
+
+/* Who is answerable for a PTE: a mapping that the driver let go of has its parent's. */
+const char *mapped_by(const struct mm_struct *mm, int page)
+{
+	const struct vm_area_struct *vma = vma_at(mm, base_of(mm->encl) + page * 4096UL);
+
+	return vma && !vma->vm_private_data ? "sgx_vma_open" : "sgx_vma_fault";
 }
 
 /* A write. 0; -1: fault first; else what the process dies of. */
@@ -607,15 +679,15 @@ int hw_touch(struct task *task, struct mm_struct *mm, int page)
 		return -1;
 	}
 	if (n < -1)
-		return refused(task, page, n);
+		return refused(task, mm, page, n);
 	p = &epcm[n];
-	if (p->pending || p->modified || p->type != PT_REG) {
+	if (p->pending || p->modified || p->type != PT_REG || !(p->perms & 2)) {
 		tlb_flush(task);
 		return RESULT_SIGSEGV;
 	}
 	enter(task, mm, page, n);
 	if (p->data != expected_data[mm->encl][page])
-		violate("8-evicted", "sgx_vma_fault", "data of page %d is lost", page);
+		violate("8-evicted", mapped_by(mm, page), "data of page %d is lost", page);
 	p->data = ++expected_data[mm->encl][page];
 	TRACE("writes to page %d (EPC page %d)", page, n);
 	return 0;
@@ -631,7 +703,7 @@ int hw_accept(struct task *task, struct mm_struct *mm, int page)
 		return -1;
 	}
 	if (n < -1)
-		return refused(task, page, n);
+		return refused(task, mm, page, n);
 	p = &epcm[n];
 	enter(task, mm, page, n);
 	if (!p->pending && !p->modified && !p->pr)

@@ -65,7 +65,7 @@ void eng_fput(struct file *file)
 	}
 	TRACE("the last reference on the file is gone");
 	if (W.current == W.ksgxd || cur()->fput_later)
-		queue_work(WORK_FPUT, file, 0);
+		queue_work(WORK_FPUT, file);
 	else
 		cur()->fput_later = file;
 }

@@ -71,10 +71,8 @@ static void order(struct task *t, const struct eng_lock *lock, const char *func)
 	}
 }
 
-static void take(struct task *t, struct eng_lock *lock, int shared, const char *func)
+static void hold(struct task *t, struct eng_lock *lock, int shared, const char *func)
 {
-	known(lock);
-	order(t, lock, func);
 	race_acquire(lock);
 	if (!shared)
 		race_acquire(READERS(lock));
@@ -108,6 +106,13 @@ static void drop(struct task *t, struct eng_lock *lock, int shared)
 	      "mutex_unlock" : "mmap_unlock", lock->name);
 }
 
+static void take(struct task *t, struct eng_lock *lock, int shared, const char *func)
+{
+	known(lock);
+	order(t, lock, func);
+	hold(t, lock, shared, func);
+}
+
 void eng_lock_init(struct eng_lock *lock, const char *name, int kind)
 {
 	check_access(lock, sizeof(long), 1, NULL);
@@ -124,13 +129,30 @@ void eng_might_sleep(const char *func)
 		t->name, t->held_cnt ? t->held[t->held_cnt - 1].lock->name : "preempt_disable()");
 }
 
+/*
+ * A loop that takes a mutex and gives it back until others have got on
+ * (sgx_encl_reserve_page()): mutexes are handed to those who wait.
+ */
+#define MANY_MUTEXES 40
+
+static void be_fair(struct task *t)
+{
+	if (t->preempt || ++t->mutexes < MANY_MUTEXES)
+		return;
+	if (t->mutexes == 4 * MANY_MUTEXES)
+		unpark_ksgxd();
+	eng_cond_resched("mutex_lock");
+}
+
 void lock_take(struct eng_lock *lock, const char *func)
 {
 	struct task *t = cur();
 
 	check_access(lock, sizeof(long), 1, NULL);
-	if (lock->kind != ENG_SPIN)
+	if (lock->kind != ENG_SPIN) {
 		eng_might_sleep(func);
+		be_fair(t);
+	}
 	eng_yield_point();
 	if (lock->owner == &t->pub)
 		fatal("17-lock-order", func, "recursive locking of %s", lock->name);
@@ -227,6 +249,31 @@ void eng_mmap_lock(struct mm_struct *mm, int write, const char *func)
 	}
 	check_access(mm, sizeof(long), 1, NULL);
 	take(t, lock, !write, func);
+}
+
+/* Of a child that is being made: lockdep is told that its parent's is held. */
+void eng_mmap_lock_nested(struct mm_struct *mm, const char *func)
+{
+	eng_yield_point();
+	wait_on(WAIT_WRITE, &mm->mmap_lock, 0);
+	known(&mm->mmap_lock);
+	hold(cur(), &mm->mmap_lock, 0, func);
+}
+
+void eng_mmap_downgrade(struct mm_struct *mm)
+{
+	struct eng_lock *lock = &mm->mmap_lock;
+	struct task *t = cur();
+
+	race_release(lock);
+	lock->owner = NULL;
+	lock->readers |= 1U << t->id;
+	for (int i = 0; i < t->held_cnt; i++)
+		if (t->held[i].lock == lock)
+			t->held[i].shared = 1;
+	W.dirty = 1;
+	TRACE("mmap_write_downgrade(%s)", lock->name);
+	eng_yield_point();
 }
 
 void eng_mmap_unlock(struct mm_struct *mm, int write, const char *func)

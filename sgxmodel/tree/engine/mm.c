@@ -2,30 +2,42 @@
 /*
  * Address spaces: users, page table entries, mmu notifiers.
  *
- * A process of a scenario has one mm and at most one mapping, of its enclave.
+ * A process of a scenario has one mm, which maps its enclave once or, after
+ * munmap() or mprotect() of a page, in pieces.
  * Its threads are the scenario's tasks, while they make a call for it.
  */
 #include "engine.h"
 
-static struct mm_struct *mms[ENG_ENCLAVES];
+static struct mm_struct *mms[ENG_PROCESSES];
 static struct eng_srcu notifier_srcu = { .name = "mmu_notifier" };
 static struct vm_area_struct source_vma;
 
-struct mm_struct *process_mm(int encl)
+struct mm_struct *process_mm(int proc)
 {
-	return mms[encl];
+	return mms[proc];
 }
 
-void mm_boot(void)
+struct mm_struct *mm_new(int proc)
 {
-	for (int i = 0; i < keep->config.enclaves; i++) {
-		struct mm_struct *mm = engine_alloc(sizeof(*mm), "sizeof(struct mm_struct)");
+	struct mm_struct *mm = engine_alloc(sizeof(*mm), "sizeof(struct mm_struct)");
 
-		mm->mmap_lock = (struct eng_lock){ .name = "mmap_lock", .kind = ENG_RWSEM };
-		mm->users = mm->count = 1;
-		mm->encl = i;
-		mms[i] = mm;
-	}
+	mm->mmap_lock = (struct eng_lock){ .name = "mmap_lock", .kind = ENG_RWSEM };
+	mm->users = mm->count = 1;
+	mm->proc = proc;
+	mm->encl = keep->config.encl[proc];
+	mms[proc] = mm;
+	return mm;
+}
+
+/* An address space that no process of the scenario has. */
+struct mm_struct *mm_plain(void)
+{
+	struct mm_struct *mm = engine_alloc(sizeof(*mm), "sizeof(struct mm_struct)");
+
+	mm->mmap_lock = (struct eng_lock){ .name = "mmap_lock", .kind = ENG_RWSEM };
+	mm->users = mm->count = 1;
+	mm->proc = mm->encl = -1;
+	return mm;
 }
 
 /* -- users ------------------------------------------------------------------------------ */
@@ -37,7 +49,7 @@ static void mmdrop(struct mm_struct *mm)
 	if (--mm->count < 0)
 		fatal("6-references", driver_function(), "mm_count underflow");
 	if (!mm->count) {
-		mms[mm->encl] = NULL;
+		mms[mm->proc] = NULL;
 		engine_free(mm);
 	}
 }
@@ -49,8 +61,10 @@ int eng_mmget_not_zero(struct mm_struct *mm)
 	eng_yield_point();
 	check_access(mm, sizeof(long), 0, NULL);
 	race_acquire(&mm->users);
-	if (!mm->users)
+	if (!mm->users) {
+		sometimes(SEEN_DYING_MM);
 		return 0;
+	}
 	mm->users++;
 	return 1;
 }
@@ -72,6 +86,8 @@ static void notifiers_release(struct mm_struct *mm)
 		check_access(mn, sizeof(long), 0, NULL);
 		if (mn->ops->release)
 			mn->ops->release(mn, mm);
+		if (mn->users)
+			sometimes(SEEN_ENDED_LATE);
 	}
 	eng_yield_point();
 	while (mm->notifiers) {
@@ -83,25 +99,29 @@ static void notifiers_release(struct mm_struct *mm)
 	}
 	eng_srcu_read_unlock(&notifier_srcu, idx);
 	eng_srcu_synchronize(&notifier_srcu, "mmu_notifier_release");
+	srcu_barrier();
 }
 
-static void unmap(struct mm_struct *mm)
+/* __mmput(): notifiers first, then the PTEs, then the mappings. */
+void exit_mmap(struct mm_struct *mm)
 {
-	struct vm_area_struct *vma = mm->vma;
+	struct vm_area_struct *vmas;
 
-	if (!vma)
-		return;
+	TRACE("exit_mmap()");
+	if (mm->notifiers)
+		notifiers_release(mm);
+	vmas = mm->vma;
 	for (int page = 0; page < 64; page++)
 		mm->pte[page] = 0;
 	for (int i = 0; i < W.ntask; i++)
-		if (W.task[i].tlb_mm == mm->encl + 1)
+		if (W.task[i].tlb_mm == mm->proc + 1)
 			tlb_flush(&W.task[i]);
 	mm->vma = NULL;
-	eng_fput(vma->vm_file);
-	engine_free(vma);
+	remove_vmas(vmas);
+	mmdrop(mm);
 }
 
-/* The last user leaves: notifiers first, then the mappings (exit_mmap()). */
+/* The last user leaves. */
 void eng_mmput(struct mm_struct *mm)
 {
 	check_access(mm, sizeof(long), 1, NULL);
@@ -115,40 +135,67 @@ void eng_mmput(struct mm_struct *mm)
 	if (cur()->srcu_depth)
 		violate("17-lock-order", driver_function(),
 			"mmput() in an SRCU read section: synchronize_srcu() waits for itself");
-	TRACE("exit_mmap()");
-	if (mm->notifiers)
-		notifiers_release(mm);
-	unmap(mm);
-	mmdrop(mm);
+	exit_mmap(mm);
 }
 
+/* Likewise, but a worker does it. */
 void eng_mmput_async(struct mm_struct *mm)
 {
 	HERE();
 	check_access(mm, sizeof(long), 1, NULL);
 	race_release(&mm->users);
-	if (mm->users > 1) {
-		mm->users--;
-		eng_yield_point();
-		return;
+	if (!--mm->users) {
+		race_acquire(&mm->users);
+		sometimes(SEEN_LAST_USER);
+		queue_work(WORK_MMPUT, mm);
 	}
-	sometimes(SEEN_LAST_USER);
-	queue_work(WORK_MMPUT, mm, 0);	/* the worker's mmput() drops the last one */
 	eng_yield_point();
 }
 
 /* -- mappings --------------------------------------------------------------------------- */
 
+struct vm_area_struct *vma_at(const struct mm_struct *mm, unsigned long addr)
+{
+	for (struct vm_area_struct *vma = mm->vma; vma; vma = vma->next)
+		if (addr >= vma->vm_start && addr < vma->vm_end)
+			return vma;
+	return NULL;
+}
+
+void vma_link(struct mm_struct *mm, struct vm_area_struct *vma)
+{
+	struct vm_area_struct **at = &mm->vma;
+
+	while (*at && (*at)->vm_start < vma->vm_start)
+		at = &(*at)->next;
+	vma->next = *at;
+	*at = vma;
+}
+
+/* Take those that lie in a range out; they are linked to each other. */
+struct vm_area_struct *vma_unlink(struct mm_struct *mm, unsigned long start, unsigned long end)
+{
+	struct vm_area_struct **at = &mm->vma, *first, *last = NULL;
+
+	while (*at && (*at)->vm_start < start)
+		at = &(*at)->next;
+	first = *at;
+	for (struct vm_area_struct *vma = first; vma && vma->vm_end <= end; vma = vma->next)
+		last = vma;
+	if (!last)
+		return NULL;
+	*at = last->next;
+	last->next = NULL;
+	return first;
+}
+
 struct vm_area_struct *eng_vma_lookup(struct mm_struct *mm, unsigned long addr)
 {
-	struct vm_area_struct *vma;
-
 	HERE();
 	check_access(mm, sizeof(long), 0, NULL);
 	if (!mm->mmap_lock.owner && !mm->mmap_lock.readers)
 		violate("17-lock-order", driver_function(), "vma_lookup() without mmap_lock");
-	vma = mm->vma;
-	return vma && addr >= vma->vm_start && addr < vma->vm_end ? vma : NULL;
+	return vma_at(mm, addr);
 }
 
 /* The source page of an EADD is ordinary memory that may be executed. */
@@ -224,12 +271,55 @@ unsigned int eng_insert_pfn(struct vm_area_struct *vma, unsigned long addr, unsi
 		return 0x100;
 	}
 	if (!mm->pte[page])
-		mm->pte[page] = (unsigned long)(frame + 1) << 12 | 3;
+		mm->pte[page] = (unsigned long)(frame + 1) << 12 | PTE_PRESENT | PTE_YOUNG |
+				(vma->vm_flags & 2 ? PTE_WRITE : 0);
 	TRACE("PTE of page %d maps EPC page %d", page, frame);
 	return 0x100;			/* NOPAGE */
 }
 
-/* Clears and flushes: the flush interrupts the CPUs that have the mm loaded. */
+/* A flush interrupts the CPUs that have the mm loaded. */
+void flush_mm(struct mm_struct *mm)
+{
+	for (int i = 0; i < W.ntask; i++)
+		if (mm->cpus >> i & 1)
+			interrupt(i);
+}
+
+/* unmap_page_range(). */
+void unmap_pages(struct mm_struct *mm, int first, int pages)
+{
+	int any = 0;
+
+	eng_yield_point();
+	page_table(mm);
+	for (int page = first; page < first + pages && page < 64; page++) {
+		any |= mm->pte[page] != 0;
+		mm->pte[page] = 0;
+	}
+	if (any)
+		flush_mm(mm);
+}
+
+/* change_protection(). */
+void protect_page(struct mm_struct *mm, int page, unsigned long flags)
+{
+	unsigned long pte = mm->pte[page];
+
+	page_table(mm);
+	if (!pte || !(pte & PTE_WRITE) == !(flags & 2))
+		return;
+	mm->pte[page] = pte ^ PTE_WRITE;
+	flush_mm(mm);
+}
+
+/* copy_page_range() of a VM_PFNMAP mapping: the child's PTEs are old. */
+void copy_pages(struct mm_struct *mm, struct mm_struct *oldmm, const struct vm_area_struct *vma)
+{
+	page_table(oldmm);
+	for (int page = page_of(mm, vma->vm_start); page < page_of(mm, vma->vm_end); page++)
+		mm->pte[page] = oldmm->pte[page] & ~PTE_YOUNG;
+}
+
 void eng_zap_ptes(struct vm_area_struct *vma, unsigned long addr, unsigned long size)
 {
 	struct mm_struct *mm = vma->vm_mm;
@@ -242,9 +332,7 @@ void eng_zap_ptes(struct vm_area_struct *vma, unsigned long addr, unsigned long 
 	if (page < 0 || page >= 64 || !mm->pte[page])
 		return;
 	mm->pte[page] = 0;
-	for (int i = 0; i < W.ntask; i++)
-		if (mm->cpus >> i & 1)
-			interrupt(i);
+	flush_mm(mm);
 	TRACE("PTE of page %d is zapped", page);
 	eng_yield_point();
 }
@@ -261,6 +349,12 @@ int eng_notifier_register(struct eng_notifier *mn, struct mm_struct *mm)
 {
 	check_access(mn, sizeof(long), 1, NULL);
 	eng_might_sleep("__mmu_notifier_register");
+	/* mm_take_all_locks() gives up when a signal is pending. */
+	if (eng_signal_pending()) {
+		sometimes(SEEN_EINTR);
+		TRACE("__mmu_notifier_register() gives -EINTR");
+		return -4;
+	}
 	mm->count++;
 	mn->mm = mm;
 	mn->users = 1;
@@ -290,6 +384,7 @@ void eng_notifier_unregister(struct eng_notifier *mn, struct mm_struct *mm)
 	check_access(mn, sizeof(long), 1, NULL);
 	check_access(mm, sizeof(long), 1, NULL);
 	eng_yield_point();
+	sometimes(SEEN_RELEASED_EARLY);
 	if (mn->hashed) {
 		int idx = eng_srcu_read_lock(&notifier_srcu);
 
@@ -313,7 +408,7 @@ void eng_notifier_put(struct eng_notifier *mn)
 		return;
 	race_acquire(mn);
 	unhash(mn, mn->mm);
-	queue_work(WORK_NOTIFIER_FREE, mn, notifier_srcu.readers);
+	queue_work(WORK_NOTIFIER_FREE, mn);
 }
 
 void notifier_free_work(struct eng_notifier *mn)
@@ -323,7 +418,9 @@ void notifier_free_work(struct eng_notifier *mn)
 	srcu_wait_mask(&notifier_srcu, notifier_srcu.readers);
 	race_acquire(&notifier_srcu.readers);
 	check_access(mn, sizeof(long), 1, NULL);
+	eng_preempt(1);			/* srcu_invoke_callbacks(): bottom halves are off */
 	mn->ops->free_notifier(mn);
+	eng_preempt(-1);
 	mmdrop(mm);
 }
 

@@ -62,7 +62,7 @@ int eng_ref_read(const int *count);
 struct eng_srcu {
 	const char *name;
 	unsigned int readers;		/* mask of tasks inside a read section */
-	unsigned char nest[20];		/* how deep each one is */
+	unsigned char nest[24];		/* how deep each one is */
 };
 
 int eng_srcu_init(struct eng_srcu *srcu, const char *name);
@@ -102,14 +102,19 @@ struct mm_struct {
 	struct eng_lock mmap_lock;
 	int users;			/* mm_users: threads and mmget() */
 	int count;			/* mm_count: notifiers, and one for all users */
-	int encl;			/* which process of the scenario this is */
+	int proc;			/* which process of the scenario this is */
+	int encl;			/* the enclave that it maps */
 	unsigned long cpus;		/* mask of tasks that have it loaded */
 	struct eng_notifier *notifiers;
-	struct vm_area_struct *vma;
+	struct vm_area_struct *vma;	/* by address */
 	unsigned long (*get_unmapped_area)(struct file *, unsigned long, unsigned long,
 					   unsigned long, unsigned long);
-	unsigned long pte[64];		/* EPC frame number << 12 | young << 1 | present */
+	unsigned long pte[64];		/* EPC frame number + 1 << 12 | PTE_... */
 };
+
+#define PTE_PRESENT 1UL
+#define PTE_YOUNG 2UL
+#define PTE_WRITE 4UL
 
 struct vm_area_struct {
 	unsigned long vm_start, vm_end;
@@ -119,6 +124,7 @@ struct vm_area_struct {
 	const struct vm_operations_struct *vm_ops;
 	struct file *vm_file;
 	void *vm_private_data;
+	struct vm_area_struct *next;
 };
 
 struct eng_notifier;

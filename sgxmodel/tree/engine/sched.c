@@ -160,7 +160,7 @@ static int idle(const struct task *end)
 			continue;
 		return 0;
 	}
-	return W.work_head == W.work_tail && !W.worker_busy;
+	return !work_left(&W.work) && !work_left(&W.callbacks);
 }
 
 static int ready(const struct task *t)
@@ -179,7 +179,8 @@ static int ready(const struct task *t)
 	case WAIT_SRCU:
 		return !(((const struct eng_srcu *)t->wait_obj)->readers & t->wait_mask);
 	case WAIT_WORK:
-		return W.work_head != W.work_tail;
+		return ((const struct workqueue *)t->wait_obj)->head !=
+		       ((const struct workqueue *)t->wait_obj)->tail;
 	case WAIT_IDLE:
 		return idle(t);
 	default:
@@ -305,12 +306,17 @@ static int pick_order(u32 mask, int dflt)
 	const struct eng_schedule *s = &keep->schedule;
 	int want = W.seq_pos < s->norder ? s->order[W.seq_pos] : -1;
 
+	if (W.prefer >= 0 && dflt == W.prefer)
+		return dflt;
+
 	/* Helpers first where they are eager; else only when the caller waits or retries. */
 	if ((s->eager && !cur()->in_call) || (cur()->yields && W.current < W.nuser)) {
 		if (mask >> W.ksgxd & 1)
 			return W.ksgxd;
 		if (mask >> W.worker & 1)
 			return W.worker;
+		if (mask >> W.rcu & 1)
+			return W.rcu;
 	}
 	if (want >= 0 && (mask >> want & 1))
 		return want;
@@ -318,6 +324,8 @@ static int pick_order(u32 mask, int dflt)
 		return W.ksgxd;
 	if (mask >> W.worker & 1)
 		return W.worker;
+	if (mask >> W.rcu & 1)
+		return W.rcu;
 	return dflt;
 }
 
@@ -408,7 +416,10 @@ static void decide(void)
 		deadlock();
 	}
 	dflt = (mask >> W.current & 1) ? W.current : round_robin(mask, W.current + 1);
+	if (W.prefer >= 0 && (mask >> W.prefer & 1))
+		dflt = W.prefer;
 	next = pick(mask, dflt);
+	W.prefer = -1;
 	if (next != dflt) {
 		record_switch(next);
 		if (mask >> W.current & 1)
@@ -437,7 +448,7 @@ void yield_at(const char *what)
 		return;
 	cur()->op = what;
 	count_step();
-	if (W.step < W.next_at &&
+	if (W.step < W.next_at && W.prefer < 0 &&
 	    !(W.dirty && keep->schedule.mode == MODE_PCT) &&
 	    !(keep->schedule.mode == MODE_ORDER && !cur()->in_call))
 		return;
@@ -482,7 +493,7 @@ void unpark_ksgxd(void)
 	const struct eng_waitq *queue = k->wait_obj;
 
 	if (k->wait == WAIT_PARKED)
-		k->wait = queue->waiters >> W.ksgxd & 1 ? WAIT_QUEUE : WAIT_NONE;
+		k->wait = queue && queue->waiters >> W.ksgxd & 1 ? WAIT_QUEUE : WAIT_NONE;
 }
 
 void sched_retry(void)
@@ -549,6 +560,7 @@ int fail_on_request(int what)
 	sometimes(what);
 	W.requested = W.excused = 1;
 	W.leaked |= what == FAIL_EREMOVE;
+	W.leaf_failed |= (what >= FAIL_ECREATE && what <= FAIL_EEXTEND) || what == FAIL_EMODPR;
 	TRACE("fails on request");
 	return 1;
 }
@@ -579,7 +591,23 @@ void eng_force_sig(int sig)
 
 int eng_kthread_should_stop(void)
 {
-	return 0;
+	if (W.stopping)
+		sometimes(SEEN_STOPPED);
+	return W.stopping;
+}
+
+/* kthread_stop(): it is woken, and waited for. */
+void stop_ksgxd(void)
+{
+	struct task *k = &W.task[W.ksgxd];
+
+	eng_yield_point();
+	W.stopping = 1;
+	if (k->wait == WAIT_QUEUE)
+		k->wait = WAIT_NONE;
+	W.dirty = 1;
+	while (k->wait != WAIT_DONE)
+		eng_cond_resched("kthread_stop");
 }
 
 static int (*kthread_fn)(void *);

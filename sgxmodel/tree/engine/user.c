@@ -1,25 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* Processes and their calls: what the words of a scenario do. */
+/* Calls: what the words of a scenario do. */
 #include "engine.h"
 
-struct process {
-	struct file *file;		/* while the descriptor is open */
-	int dying;
-};
-
-static struct process procs[ENG_ENCLAVES];
-
+#define ESRCH 3
+#define EIO 5
 #define EBADF 9
-#define VM_READ 1
-#define VM_WRITE 2
 #define ENOMEM 12
+#define VM_WRITE 2
 
 static int is_access(int verb)
 {
 	return verb == V_TOUCH || verb == V_ACCEPT || verb == V_RUN;
 }
 
-static unsigned long base_of(int encl)
+unsigned long base_of(int encl)
 {
 	return (unsigned long)(encl + 1) << 32;
 }
@@ -42,156 +36,61 @@ void *eng_err_ptr(long error, const char *func)
 	return (void *)error;
 }
 
-/* -- system calls --------------------------------------------------------------------------- */
-
-/* PTEs and TLBs of a mapping go; mmap_lock is held.  The mapping, whose file is still held. */
-static struct vm_area_struct *unmap_all(struct mm_struct *mm)
+/* An ioctl says how many bytes of its range were done. */
+static int do_ioctl(int proc, const struct eng_call *call)
 {
-	struct vm_area_struct *vma = mm->vma;
-
-	if (!vma)
-		return NULL;
-	for (int page = 0; page < 64; page++)
-		mm->pte[page] = 0;
-	for (int i = 0; i < W.ntask; i++)
-		if (mm->cpus >> i & 1)
-			interrupt(i);
-	mm->vma = NULL;
-	return vma;
-}
-
-/* mmap() of the whole enclave; what is there already makes room (MAP_FIXED). */
-static int map(int encl, struct file *file, int rights)
-{
-	struct mm_struct *mm = process_mm(encl);
-	struct vm_area_struct *vma, *old;
-	int ret;
-
-	eng_mmap_lock(mm, 1, "mmap");
-	old = unmap_all(mm);
-	vma = engine_alloc(sizeof(*vma), "sizeof(struct vm_area_struct)");
-	*vma = (struct vm_area_struct){
-		.vm_start = base_of(encl),
-		.vm_end = base_of(encl) + keep->config.size[encl] * 4096UL,
-		/* VM_SHARED, and VM_MAYREAD to VM_MAYEXEC */
-		.vm_mm = mm, .vm_flags = rights | 0x8 | 0x70, .vm_file = file,
-	};
-	file->refs++;
-	ret = tree_mmap(file, vma);
-	if (ret) {
-		eng_fput(file);
-		engine_free(vma);
-	} else {
-		mm->vma = vma;
-	}
-	eng_mmap_unlock(mm, 1, "mmap");
-	if (old) {
-		eng_fput(old->vm_file);
-		engine_free(old);
-	}
-	return ret;
-}
-
-static int do_open(int encl)
-{
-	struct file *file = file_new(encl);
-	int ret = tree_open(file);
-
-	if (ret) {
-		engine_free(file);
-		return ret;
-	}
-	procs[encl].file = file;
-	return map(encl, file, VM_READ | VM_WRITE);
-}
-
-static int do_mmap(int encl, int rights)
-{
-	struct file *file = procs[encl].file;
-	int ret;
-
-	if (!file)
-		return -EBADF;
-	file->refs++;
-	ret = map(encl, file, rights);
-	eng_fput(file);
-	return ret;
-}
-
-static int do_ioctl(const struct eng_call *call)
-{
-	struct file *file = procs[call->encl].file;
+	struct file *file = process_file(proc);
+	long done = -1;
 	int ret;
 
 	if (!file)
 		return -EBADF;
 	file->refs++;			/* fdget() of a process with threads */
-	ret = (int)tree_ioctl(file, call->verb, call->encl, call->arg, call->type);
+	ret = (int)tree_ioctl(file, call, keep->config.encl[proc], &done);
 	eng_fput(file);
-	return ret;
+	done /= 4096;
+	if (done <= 0 || (!ret && done == call->count))
+		return ret;
+	sometimes(SEEN_HALF_WAY);
+	return ret + (int)done * RESULT_AFTER;
 }
 
-static int do_munmap(int encl)
+/* access_remote_vm(): the VMA under mmap_lock, then its access handler. */
+static int do_ptrace(struct mm_struct *mm, const struct eng_call *call)
 {
-	struct mm_struct *mm = process_mm(encl);
+	unsigned long addr = base_of(mm->encl) + call->arg * 4096UL, word = 0;
 	struct vm_area_struct *vma;
+	int ret = -EIO;
 
-	eng_mmap_lock(mm, 1, "munmap");
-	vma = unmap_all(mm);
-	eng_mmap_unlock(mm, 1, "munmap");
-	if (vma) {
-		eng_fput(vma->vm_file);
-		engine_free(vma);
-	}
-	return 0;
-}
-
-/* The process lives on: sgx_release() finds its mm on the list. */
-static int do_close(int encl)
-{
-	struct file *file;
-
-	do_munmap(encl);
-	eng_yield_point();
-	file = procs[encl].file;
-	procs[encl].file = NULL;
-	if (file)
-		eng_fput(file);
-	return 0;
-}
-
-/* do_exit(): the address space goes first, then the files. */
-static int do_exit(int encl)
-{
-	struct process *proc = &procs[encl];
-	struct mm_struct *mm = process_mm(encl);
-	struct file *file;
-
-	if (proc->dying || !mm)
+	eng_mmap_lock(mm, 0, "access_remote_vm");
+	vma = vma_at(mm, addr);
+	if (vma)
+		ret = tree_access(vma, addr, &word, call->verb == V_POKE);
+	eng_mmap_unlock(mm, 0, "access_remote_vm");
+	if (ret == (int)sizeof(word)) {
+		sometimes(SEEN_DEBUGGED);
 		return 0;
-	proc->dying = 1;
-	eng_mmput(mm);
-	eng_yield_point();
-	file = proc->file;
-	proc->file = NULL;
-	if (file)
-		eng_fput(file);
-	return 0;
+	}
+	return ret;
 }
 
 /* -- accesses of enclave threads --------------------------------------------------------------- */
 
 static int fault(struct mm_struct *mm, int page)
 {
+	unsigned long addr = base_of(mm->encl) + page * 4096UL;
+	struct vm_area_struct *vma;
 	unsigned int ret;
 
 	eng_mmap_lock(mm, 0, "page fault");
+	vma = vma_at(mm, addr);
 	/* access_error(): each access here is a write */
-	if (!mm->vma || !(mm->vma->vm_flags & VM_WRITE)) {
+	if (!vma || !(vma->vm_flags & VM_WRITE)) {
+		sometimes(SEEN_NO_MAPPING);
 		eng_mmap_unlock(mm, 0, "page fault");
 		return RESULT_SIGSEGV;
 	}
-	ret = tree_fault(mm->vma, base_of(mm->encl) + page * 4096UL);
+	ret = tree_fault(vma, addr);
 	eng_mmap_unlock(mm, 0, "page fault");
 	TRACE("the fault of page %d gives %s", page, ret & 0x100 ? "NOPAGE" : ret & 1 ? "OOM" :
 	      "SIGBUS");
@@ -211,7 +110,7 @@ static int access_page(struct task *task, struct mm_struct *mm, const struct eng
 					     : hw_touch(task, mm, call->arg);
 		if (ret != -1)
 			return ret;
-		if (procs[call->encl].dying)
+		if (process_dying(call->proc))
 			return RESULT_SIGSEGV;
 		ret = fault(mm, call->arg);
 		if (ret)
@@ -223,9 +122,8 @@ static int access_page(struct task *task, struct mm_struct *mm, const struct eng
 
 #define RUN_ACCESSES 8
 
-static int do_access(struct task *task, const struct eng_call *call)
+static int do_access(struct task *task, struct mm_struct *mm, const struct eng_call *call)
 {
-	struct mm_struct *mm = process_mm(call->encl);
 	int times = call->verb == V_RUN ? RUN_ACCESSES : 1;
 	int ret = 0;
 
@@ -260,7 +158,7 @@ static int memory_error(int frame)
 
 static int do_poison_at(const struct eng_call *call)
 {
-	struct mm_struct *mm = process_mm(call->encl);
+	struct mm_struct *mm = process_mm(call->proc);
 
 	eng_yield_point();
 	if (!mm || !mm->pte[call->arg]) {
@@ -277,87 +175,108 @@ static int do_signal(int target)
 	return 0;
 }
 
-static int ready_for(const struct eng_call *call)
+/* Whether a fault can be served, as far as the mapping goes. */
+static int ready_for(const struct mm_struct *mm, const struct eng_call *call)
 {
-	struct file *file = procs[call->encl].file;
+	const struct vm_area_struct *vma;
 	int ready;
 
-	if (!is_access(call->verb) || !file || !process_mm(call->encl)->vma)
+	if (!is_access(call->verb))
+		return 0;
+	vma = vma_at(mm, base_of(mm->encl) + call->arg * 4096UL);
+	if (!vma || !(vma->vm_flags & VM_WRITE) || !vma->vm_private_data)
 		return 0;
 	W.quiet++;
-	ready = probe_encl_ready(file->private_data, call->arg, keep->config.sgx2);
+	ready = probe_encl_ready(vma->vm_private_data, call->arg, keep->config.sgx2,
+				 vma->vm_flags);
 	W.quiet--;
 	return ready;
 }
 
-static int dispatch(struct task *task, const struct eng_call *call)
+static int dispatch(struct task *task, struct mm_struct *mm, const struct eng_call *call)
 {
 	switch (call->verb) {
 	case V_OPEN:
-		return do_open(call->encl);
+		return do_open(mm);
 	case V_MUNMAP:
-		return do_munmap(call->encl);
+		return do_munmap(mm, 0, keep->config.size[mm->encl]);
+	case V_MUNMAP_PAGE:
+		return do_munmap(mm, call->arg, 1);
+	case V_MPROTECT:
+		return do_mprotect(mm, call->arg, call->type);
 	case V_MMAP:
-		return do_mmap(call->encl, call->arg);
+		return do_mmap(mm, call->arg);
+	case V_FORK:
+		return do_fork(mm, call->arg);
 	case V_CLOSE:
-		return do_close(call->encl);
+		return do_close(mm);
+	case V_PEEK:
+	case V_POKE:
+		return do_ptrace(mm, call);
 	case V_TOUCH:
 	case V_ACCEPT:
 	case V_RUN:
-		return do_access(task, call);
+		return do_access(task, mm, call);
 	default:
-		return do_ioctl(call);
+		return do_ioctl(call->proc, call);
 	}
 }
 
 /* A call of a thread of a process: the thread counts as a user of the mm. */
 static int in_process(struct task *task, const struct eng_call *call)
 {
-	struct mm_struct *mm = process_mm(call->encl);
 	int ret;
 
-	if (procs[call->encl].dying || !mm || !mm->users)
-		return is_access(call->verb) ? RESULT_SIGSEGV : call->verb == V_MUNMAP || call->verb == V_CLOSE ? 0 : -EBADF;
-	mm->users++;
-	task->pub.mm = mm;
-	task->ready = ready_for(call);
-	ret = dispatch(task, call);
-	task->pub.mm = NULL;
-	eng_mmput(mm);
+	if (!thread_begin(task, call->proc))
+		return -ESRCH;
+	task->remaps = W.remaps;
+	task->ready = ready_for(task->pub.mm, call);
+	ret = dispatch(task, task->pub.mm, call);
+	thread_end(task, call->proc);
 	return ret;
+}
+
+static int call_of(struct task *task, const struct eng_call *call)
+{
+	switch (call->verb) {
+	case V_RECLAIM:
+		tree_reclaim();
+		return 0;
+	case V_DIRECT:
+		tree_direct();
+		return 0;
+	case V_POISON:
+		return memory_error(call->arg);
+	case V_POISON_AT:
+		return do_poison_at(call);
+	case V_SIGNAL:
+		return do_signal(call->arg);
+	case V_EXIT:
+		return do_exit(call->proc);
+	case V_STOP_KSGXD:
+		stop_ksgxd();
+		return 0;
+	case V_VEPC_OPEN:
+	case V_VEPC_CLOSE:
+	case V_VEPC_REMOVE_ALL:
+	case V_GUEST_TOUCH:
+	case V_GUEST_ECREATE:
+	case V_GUEST_EADD:
+		return vepc_call(call);
+	default:
+		return in_process(task, call);
+	}
 }
 
 int user_call(struct task *task, const struct eng_call *call)
 {
-	int ret = 0;
+	int ret;
 
 	task->signal = 0;		/* what came while in user space is handled there */
-	task->retries = 0;
+	task->retries = task->mutexes = 0;
 	task->exhausted = task->refused = task->ready = 0;
 	eng_yield_point();
-	switch (call->verb) {
-	case V_RECLAIM:
-		tree_reclaim();
-		break;
-	case V_DIRECT:
-		tree_direct();
-		break;
-	case V_POISON:
-		ret = memory_error(call->arg);
-		break;
-	case V_POISON_AT:
-		ret = do_poison_at(call);
-		break;
-	case V_SIGNAL:
-		ret = do_signal(call->arg);
-		break;
-	case V_EXIT:
-		ret = do_exit(call->encl);
-		break;
-	default:
-		ret = in_process(task, call);
-		break;
-	}
+	ret = call_of(task, call);
 	run_task_work(task);
 	task->signal = 0;
 	if (task->held_cnt)
@@ -367,8 +286,8 @@ int user_call(struct task *task, const struct eng_call *call)
 		violate("17-lock-order", "", "a call returns inside an SRCU read section");
 	W.quiet++;
 	for (int i = 0; i < keep->config.enclaves; i++)
-		if (procs[i].file && procs[i].file->private_data)
-			probe_encl(procs[i].file->private_data);
+		if (encl_file(i) && encl_file(i)->private_data)
+			probe_encl(encl_file(i)->private_data);
 	W.quiet--;
 	return ret;
 }
@@ -376,25 +295,6 @@ int user_call(struct task *task, const struct eng_call *call)
 void user_quiet(void)
 {
 	for (int i = 0; i < keep->config.enclaves; i++)
-		if (procs[i].file && procs[i].file->private_data)
-			probe_encl_quiet(procs[i].file->private_data);
-}
-
-int eng_enclaves(void);
-int eng_enclaves(void)
-{
-	return keep->config.enclaves;
-}
-
-void *eng_encl(int i);
-void *eng_encl(int i)
-{
-	return procs[i].file ? procs[i].file->private_data : NULL;
-}
-
-void user_close_all(void)
-{
-	for (int i = 0; i < keep->config.enclaves; i++)
-		do_exit(i);
-	run_task_work(cur());
+		if (encl_file(i) && encl_file(i)->private_data)
+			probe_encl_quiet(encl_file(i)->private_data);
 }

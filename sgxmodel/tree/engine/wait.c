@@ -15,6 +15,7 @@ int eng_srcu_init(struct eng_srcu *srcu, const char *name)
 void eng_srcu_cleanup(struct eng_srcu *srcu, const char *func)
 {
 	check_access(srcu, sizeof(long), 1, NULL);
+	eng_might_sleep(func);		/* it flushes work */
 	if (srcu->readers)
 		violate("6-references", func, "cleanup_srcu_struct() with readers inside");
 }
@@ -130,40 +131,82 @@ void eng_wake_up(struct eng_waitq *queue)
 
 /* -- deferred work ----------------------------------------------------------------------- */
 
-void queue_work(int kind, void *obj, u32 mask)
-{
-	struct work *w = &W.work[W.work_tail++ % 32];
+#define QUEUED 32
 
-	*w = (struct work){ kind, obj, mask };
-	race_release(W.work);
+void queue_work(int kind, void *obj)
+{
+	struct workqueue *q = kind == WORK_NOTIFIER_FREE ? &W.callbacks : &W.work;
+
+	if (q->tail - q->head == QUEUED)
+		fatal("14-progress", driver_function(), "deferred work piles up");
+	q->work[q->tail++ % QUEUED] = (struct work){ kind, obj };
+	race_release(q);
 	W.dirty = 1;
+}
+
+int work_left(const struct workqueue *q)
+{
+	return q->head != q->tail || q->busy;
+}
+
+static void do_work(const struct work *w)
+{
+	switch (w->kind) {
+	case WORK_MMPUT:
+		exit_mmap(w->obj);
+		break;
+	case WORK_NOTIFIER_FREE:
+		notifier_free_work(w->obj);
+		break;
+	case WORK_FPUT:
+		file_release(w->obj);
+		break;
+	}
+	run_task_work(cur());
+}
+
+static void serve(struct workqueue *q)
+{
+	for (;;) {
+		struct work w;
+
+		wait_on(WAIT_WORK, q, 0);
+		race_acquire(q);
+		w = q->work[q->head % QUEUED];
+		q->busy = 1;
+		q->head++;
+		do_work(&w);
+		q->busy = 0;
+		W.dirty = 1;
+		eng_yield_point();
+	}
 }
 
 void worker_main(struct task *task)
 {
 	(void)task;
-	for (;;) {
-		struct work w;
+	serve(&W.work);
+}
 
-		wait_on(WAIT_WORK, NULL, 0);
-		race_acquire(W.work);
-		w = W.work[W.work_head % 32];
-		W.worker_busy = 1;
-		W.work_head++;
-		switch (w.kind) {
-		case WORK_MMPUT:
-			eng_mmput(w.obj);
-			break;
-		case WORK_NOTIFIER_FREE:
-			notifier_free_work(w.obj);
-			break;
-		case WORK_FPUT:
-			file_release(w.obj);
-			break;
-		}
-		run_task_work(cur());
-		W.worker_busy = 0;
-		W.dirty = 1;
-		eng_yield_point();
-	}
+/* srcu_invoke_callbacks(). */
+void rcu_main(struct task *task)
+{
+	(void)task;
+	serve(&W.callbacks);
+}
+
+/*
+ * A callback was queued before the grace period for which mmu_notifier_release()
+ * waits, most often on the same CPU: so it has run by now, unless the task was
+ * moved to another CPU meanwhile.  A schedule that deviates here says that.
+ */
+void srcu_barrier(void)
+{
+	if (!work_left(&W.callbacks) || W.current == W.rcu)
+		return;
+	if (W.closing)
+		while (work_left(&W.callbacks))
+			eng_cond_resched("srcu_barrier");
+	W.prefer = W.rcu;
+	yield_at(__func__);
 }

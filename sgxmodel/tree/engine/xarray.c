@@ -116,6 +116,8 @@ void *eng_xa_store(struct eng_xarray *xa, unsigned long index, void *entry, unsi
 	check(xa, 1);
 	if (gfp & 1)
 		eng_might_sleep(func);
+	if (entry && fail_on_request(FAIL_XA_STORE))
+		return (void *)(-12L);	/* xa_err() of it is -ENOMEM */
 	lock_take(&xa->lock, func);
 	old = store(xa, index, index, entry);
 	lock_drop(&xa->lock, func);

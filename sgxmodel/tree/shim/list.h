@@ -27,7 +27,8 @@ __shim void INIT_LIST_HEAD(struct list_head *head)
 }
 
 __shim void shim_list_insert(const char *func, struct list_head *entry,
-			     struct list_head *prev, struct list_head *next)
+			     struct list_head *prev, struct list_head *next,
+			     const struct list_head *published)
 {
 	if (next->prev != prev) {
 		eng_list_bug(func, "list_add corruption. next->prev should be prev", entry);
@@ -45,6 +46,8 @@ __shim void shim_list_insert(const char *func, struct list_head *entry,
 	next->prev = entry;
 	entry->next = next;
 	entry->prev = prev;
+	if (published)
+		eng_publish(published);	/* rcu_assign_pointer(): what was written before is seen */
 	WRITE_ONCE(prev->next, entry);
 }
 
@@ -101,15 +104,17 @@ __shim void shim_list_move(const char *func, struct list_head *entry,
 	struct list_head *after = next == entry ? entry->next : next;
 
 	shim_list_unlink(func, entry);
-	shim_list_insert(func, entry, before, after);
+	shim_list_insert(func, entry, before, after, NULL);
 }
 
 #define list_add(e, h) ({ struct list_head *_h = (h); \
-	shim_list_insert(__func__, e, _h, _h->next); })
+	shim_list_insert(__func__, e, _h, _h->next, NULL); })
 #define list_add_tail(e, h) ({ struct list_head *_h = (h); \
-	shim_list_insert(__func__, e, _h->prev, _h); })
-#define list_add_rcu(e, h) (eng_publish(h), list_add(e, h))
-#define list_add_tail_rcu(e, h) (eng_publish(h), list_add_tail(e, h))
+	shim_list_insert(__func__, e, _h->prev, _h, NULL); })
+#define list_add_rcu(e, h) ({ struct list_head *_h = (h); \
+	shim_list_insert(__func__, e, _h, _h->next, _h); })
+#define list_add_tail_rcu(e, h) ({ struct list_head *_h = (h); \
+	shim_list_insert(__func__, e, _h->prev, _h, _h); })
 #define list_del(e) shim_list_del(__func__, e)
 #define list_del_rcu(e) shim_list_del_rcu(__func__, e)
 #define list_del_init(e) shim_list_del_init(__func__, e)

@@ -13,6 +13,7 @@
 #define VM_PFNMAP 0x400UL
 #define VM_IO 0x4000UL
 #define VM_DONTCOPY 0x20000UL
+#define VM_WIPEONFORK 0x2000000UL
 #define VM_DONTEXPAND 0x40000UL
 #define VM_NORESERVE 0x200000UL
 #define VM_DONTDUMP 0x4000000UL
@@ -74,7 +75,6 @@ struct vm_operations_struct {
 #define zap_vma_ptes(vma, addr, size) eng_zap_ptes(vma, addr, size)
 #define mm_get_unmapped_area(mm, file, addr, len, pgoff, flags) (addr)
 
-#define PTE_YOUNG 2UL
 void eng_saw_young(int young);
 
 __shim int pte_young(pte_t pte)

@@ -6,11 +6,15 @@
  * The build says which names the tree has: HAVE_ACTIVE_LIST (mainline) or
  * HAVE_GLOBAL_LRU (the cgroup series).
  */
+#include "../engine/api.h"
+
 #define HARNESS __attribute__((no_sanitize("thread")))
 
 int frame_at(const void *addr);
 void violate(const char *id, const char *func, const char *fmt, ...) __printf(3, 4);
-struct mm_struct *process_mm(int encl);
+struct mm_struct *process_mm(int proc);
+struct vm_area_struct *vma_at(const struct mm_struct *mm, unsigned long addr);
+const char *mapped_by(const struct mm_struct *mm, int page);
 int eng_size(int encl);
 int eng_section_pages(int section);
 int eng_task(void);
@@ -48,13 +52,16 @@ unsigned long probe_epc_offset(const void *addr);
 
 int eng_scan(void);
 int eng_leaked(void);
+int eng_stopping(void);
 
-static const struct file_operations *encl_fops;
+static const struct file_operations *encl_fops, *vepc_fops;
 
 HARNESS int shim_misc_register(struct miscdevice *dev)
 {
 	if (dev->fops && dev->fops->mmap && dev->fops->get_unmapped_area)
 		encl_fops = dev->fops;
+	else if (dev->fops && dev->fops->mmap)
+		vepc_fops = dev->fops;
 	return 0;
 }
 
@@ -68,19 +75,59 @@ HARNESS int tree_open(struct file *file)
 
 HARNESS int tree_release(struct file *file)
 {
-	return encl_fops->release(&file->inode, file);
+	return file->f_op->release(&file->inode, file);
+}
+
+HARNESS int tree_vepc_open(struct file *file)
+{
+	file->f_op = vepc_fops;
+	return vepc_fops->open(&file->inode, file);
+}
+
+HARNESS long tree_vepc_remove_all(struct file *file)
+{
+	return vepc_fops->unlocked_ioctl(file, SGX_IOC_VEPC_REMOVE_ALL, 0);
 }
 
 HARNESS int tree_mmap(struct file *file, struct vm_area_struct *vma)
 {
-	return encl_fops->mmap(file, vma);
+	return file->f_op->mmap(file, vma);
 }
 
 HARNESS int tree_fault(struct vm_area_struct *vma, unsigned long addr)
 {
-	struct vm_fault vmf = { .vma = vma, .address = addr, .flags = FAULT_FLAG_WRITE };
+	struct vm_fault vmf = { .vma = vma, .address = addr, 
+				.flags = FAULT_FLAG_WRITE | FAULT_FLAG_ALLOW_RETRY };
 
 	return (int)vma->vm_ops->fault(&vmf);
+}
+
+HARNESS void tree_vma_open(struct vm_area_struct *vma)
+{
+	if (vma->vm_ops && vma->vm_ops->open)
+		vma->vm_ops->open(vma);
+}
+
+HARNESS int tree_mprotect(struct vm_area_struct *vma, unsigned long start, unsigned long end,
+			  unsigned long flags)
+{
+	return vma->vm_ops && vma->vm_ops->mprotect ?
+	       vma->vm_ops->mprotect(vma, start, end, flags) : 0;
+}
+
+HARNESS int tree_access(struct vm_area_struct *vma, unsigned long addr, void *word, int write)
+{
+	unsigned long buf = 0;
+	int ret;
+
+	if (!vma->vm_ops || !vma->vm_ops->access)
+		return -EIO;
+	/* What is written is what is there: the oracle of contents goes by tokens. */
+	ret = vma->vm_ops->access(vma, addr, &buf, sizeof(buf), 0);
+	if (write && ret > 0)
+		ret = vma->vm_ops->access(vma, addr, &buf, sizeof(buf), 1);
+	*(unsigned long *)word = buf;
+	return ret;
 }
 
 HARNESS int tree_memory_failure(unsigned long pfn)
@@ -151,14 +198,13 @@ HARNESS void tree_direct(void)
 	sgx_reclaim_direct();
 }
 
-enum { VERB_CREATE = 1, VERB_ADD, VERB_INIT, VERB_MODIFY = 6, VERB_REMOVE };
-
-HARNESS static long ioctl_create(struct file *file, int encl)
+HARNESS static long ioctl_create(struct file *file, const struct eng_call *call, int encl)
 {
 	struct sgx_secs secs = {
 		.base = (u64)(encl + 1) << 32,
 		.size = (u64)eng_size(encl) << 12,
-		.attributes = SGX_ATTR_MODE64BIT,
+		.attributes = SGX_ATTR_MODE64BIT |
+			      (call->verb == V_CREATE_DEBUG ? SGX_ATTR_DEBUG : 0),
 		.xfrm = 3,
 		.ssa_frame_size = 1,
 	};
@@ -167,21 +213,23 @@ HARNESS static long ioctl_create(struct file *file, int encl)
 	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_CREATE, (unsigned long)&arg);
 }
 
-HARNESS static long ioctl_add(struct file *file, int encl, int page, int type)
+HARNESS static long ioctl_add(struct file *file, const struct eng_call *call, int encl, long *done)
 {
 	struct sgx_secinfo secinfo = {
-		.flags = type == SGX_PAGE_TYPE_TCS ? SGX_SECINFO_TCS :
+		.flags = call->type == SGX_PAGE_TYPE_TCS ? SGX_SECINFO_TCS :
 			 SGX_SECINFO_REG | SGX_SECINFO_R | SGX_SECINFO_W | SGX_SECINFO_X,
 	};
 	struct sgx_enclave_add_pages arg = {
-		.src = (u64)(encl << 8 | page | 0x10000) << 12,
-		.offset = (u64)page << 12,
-		.length = PAGE_SIZE,
+		.src = (u64)(encl << 8 | call->arg | 0x10000) << 12,
+		.offset = (u64)call->arg << 12,
+		.length = call->count * PAGE_SIZE,
 		.secinfo = (u64)(unsigned long)&secinfo,
 		.flags = SGX_PAGE_MEASURE,
 	};
+	long ret = encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_ADD_PAGES, (unsigned long)&arg);
 
-	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_ADD_PAGES, (unsigned long)&arg);
+	*done = arg.count;
+	return ret;
 }
 
 HARNESS static long ioctl_init(struct file *file)
@@ -192,37 +240,61 @@ HARNESS static long ioctl_init(struct file *file)
 	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_INIT, (unsigned long)&arg);
 }
 
-HARNESS static long ioctl_modify(struct file *file, int page, int type)
+HARNESS static long ioctl_restrict(struct file *file, const struct eng_call *call, long *done)
+{
+	struct sgx_enclave_restrict_permissions arg = {
+		.offset = (u64)call->arg << 12, .length = call->count * PAGE_SIZE,
+		.permissions = call->type,
+	};
+	long ret = encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS,
+					     (unsigned long)&arg);
+
+	*done = arg.count;
+	return ret;
+}
+
+HARNESS static long ioctl_modify(struct file *file, const struct eng_call *call, long *done)
 {
 	struct sgx_enclave_modify_types arg = {
-		.offset = (u64)page << 12, .length = PAGE_SIZE, .page_type = type,
+		.offset = (u64)call->arg << 12, .length = call->count * PAGE_SIZE,
+		.page_type = call->type,
 	};
+	long ret = encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_MODIFY_TYPES,
+					     (unsigned long)&arg);
 
-	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_MODIFY_TYPES, (unsigned long)&arg);
+	*done = arg.count;
+	return ret;
 }
 
-HARNESS static long ioctl_remove(struct file *file, int page)
+HARNESS static long ioctl_remove(struct file *file, const struct eng_call *call, long *done)
 {
 	struct sgx_enclave_remove_pages arg = {
-		.offset = (u64)page << 12, .length = PAGE_SIZE,
+		.offset = (u64)call->arg << 12, .length = call->count * PAGE_SIZE,
 	};
+	long ret = encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_REMOVE_PAGES,
+					     (unsigned long)&arg);
 
-	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_REMOVE_PAGES, (unsigned long)&arg);
+	*done = arg.count;
+	return ret;
 }
 
-HARNESS long tree_ioctl(struct file *file, int verb, int encl, int arg, int type)
+/* ``done``: bytes of the range, where the call says so. */
+HARNESS long tree_ioctl(struct file *file, const struct eng_call *call, int encl, long *done)
 {
-	switch (verb) {
-	case VERB_CREATE:
-		return ioctl_create(file, encl);
-	case VERB_ADD:
-		return ioctl_add(file, encl, arg, type);
-	case VERB_INIT:
+	switch (call->verb) {
+	case V_CREATE:
+	case V_CREATE_DEBUG:
+		return ioctl_create(file, call, encl);
+	case V_ADD:
+		return ioctl_add(file, call, encl, done);
+	case V_INIT:
 		return ioctl_init(file);
-	case VERB_MODIFY:
-		return ioctl_modify(file, arg, type);
-	case VERB_REMOVE:
-		return ioctl_remove(file, arg);
+	case V_RESTRICT:
+		return ioctl_restrict(file, call, done);
+	case V_MODIFY:
+		return ioctl_modify(file, call, done);
+	case V_REMOVE:
+		return ioctl_remove(file, call, done);
 	}
 	return -ENOTTY;
 }
@@ -441,16 +513,23 @@ HARNESS int probe_exhausted(void)
 	return 1;
 }
 
-/* A fault on this page of this enclave can be served, given memory: 1, or 2 by EAUG. */
-HARNESS int probe_encl_ready(void *private_data, int page, int sgx2)
+/*
+ * A fault on this page of this enclave, through a mapping with these rights, can be
+ * served, given memory: 1, or 2 by EAUG.
+ */
+HARNESS int probe_encl_ready(void *private_data, int page, int sgx2, unsigned long rights)
 {
 	struct sgx_encl *encl = private_data;
 
 	if (!(encl->flags & (1UL << SGX_ENCL_INITIALIZED)))
 		return 0;
 	for (int i = 0; i < encl->page_array.count; i++)
-		if (encl->page_array.slot[i].first == PFN_DOWN(encl->base) + page)
-			return 1;
+		if (encl->page_array.slot[i].first == PFN_DOWN(encl->base) + page) {
+			const struct sgx_encl_page *entry = encl->page_array.slot[i].entry;
+
+			rights &= VM_ACCESS_FLAGS;
+			return (entry->vm_max_prot_bits & rights) == rights;
+		}
 	return sgx2 ? 2 : 0;
 }
 
@@ -465,18 +544,43 @@ HARNESS void probe_quiet(void)
 			sgx_nr_free_pages.counter, free);
 }
 
-int eng_requested(void);
+HARNESS static int is_on(const struct list_head *head, const struct sgx_epc_page *page)
+{
+	const struct list_head *pos = head->next;
 
-HARNESS void probe_end(void)
+	for (int i = 0; pos && pos != head && i < MANY; i++, pos = pos->next)
+		if (pos == &page->list)
+			return 1;
+	return 0;
+}
+
+/* A page that is neither free nor bad when all is closed. */
+HARNESS static void lost(const struct sgx_epc_page *page, int n)
+{
+	if (is_on(&zombie_secs_pages, page))
+		violate("20-end", "sgx_vepc_release",
+			"EPC page %d is a zombie SECS when all is closed\n"
+			"its last child is gone, and nobody tries it again", n);
+	else if (is_on(&sgx_dirty_page_list, page))
+		violate("20-end", "__sgx_sanitize_pages",
+			"EPC page %d stays dirty, for nobody sanitises it any more", n);
+	else
+		violate("20-end", "sgx_encl_release",
+			"EPC page %d is on no list when all is closed", n);
+}
+
+/* ``leaks``: memory is, and the EPC pages with it. */
+HARNESS void probe_end(int leaks)
 {
 	probe_quiet();
+	if (leaks || eng_stopping())
+		return;
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
 		for (int n = 0; n < eng_section_pages(i); n++) {
 			int frame = number_of(&sgx_epc_sections[i].pages[n]);
 
-			if (!seen[frame] && !eng_requested())
-				violate("20-end", "sgx_encl_release",
-					"EPC page %d is on no list when all is closed", frame);
+			if (!seen[frame])
+				lost(&sgx_epc_sections[i].pages[n], frame);
 		}
 }
 
@@ -508,7 +612,7 @@ HARNESS static void check_ptes(struct sgx_encl *encl, struct mm_struct *mm, int 
 	for (int i = 0; i < pages; i++) {
 		int frame = (int)(mm->pte[i] >> 12) - 1, current_frame = -1;
 
-		if (!mm->pte[i])
+		if (!mm->pte[i] || !vma_at(mm, encl->base + i * PAGE_SIZE))
 			continue;
 		for (int k = 0; k < encl->page_array.count; k++) {
 			struct sgx_encl_page *entry = encl->page_array.slot[k].entry;
@@ -518,7 +622,7 @@ HARNESS static void check_ptes(struct sgx_encl *encl, struct mm_struct *mm, int 
 				current_frame = number_of(entry->epc_page);
 		}
 		if (frame != current_frame)
-			violate("13-mappings", "sgx_vma_fault",
+			violate("13-mappings", mapped_by(mm, i),
 				"the PTE of page %d maps EPC page %d, which is not this page",
 				i, frame);
 	}
@@ -587,8 +691,9 @@ HARNESS void probe_encl(void *private_data)
 			"the SECS is evicted with %d pages resident", resident);
 	check_slots(encl, resident + !!encl->secs.epc_page, evicted + !encl->secs.epc_page);
 	/* A process that has no thread left uses none of its PTEs. */
-	if (process_mm(id) && process_mm(id)->users)
-		check_ptes(encl, process_mm(id), eng_size(id));
+	for (int i = 0; i < ENG_PROCESSES; i++)
+		if (process_mm(i) && process_mm(i)->users && process_mm(i)->encl == id)
+			check_ptes(encl, process_mm(i), eng_size(id));
 }
 
 /*
