@@ -134,7 +134,9 @@ def test_a_whole_file_with_nonsense_in_it_is_refused() -> None:
     log = saved.log[:]
     log[1] += 99
     levels = [[*saved.levels[0], 7], *saved.levels[1:]]
-    for wrong in (attrs.evolve(saved, log=log), attrs.evolve(saved, levels=levels)):
+    proof = attrs.evolve(saved.mark, proof=saved.mark.proof + 1)
+    for changes in ({"log": log}, {"levels": levels}, {"mark": proof}):
+        wrong = attrs.evolve(saved, **changes)
         file.write_bytes(resume.pack(of, wrong, seen))
         result = check("list_fixed", "-s", SCENARIO.name, "--exhaustive", "--resume", str(file))
         assert result.exit_code == 2

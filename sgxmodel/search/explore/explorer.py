@@ -12,7 +12,7 @@ import attrs
 from sgxmodel.search.explore.discipline import Discipline
 from sgxmodel.search.explore.dives import learn
 from sgxmodel.search.explore.machine import Local, Machine, Problem
-from sgxmodel.search.explore.memory import resident
+from sgxmodel.search.explore.memory import resident, uncollected
 from sgxmodel.search.explore.saved import Mark, Saved
 from sgxmodel.search.explore.step import Single, Transactions
 from sgxmodel.search.explore.tables import Space, Table, TooNarrow
@@ -132,7 +132,8 @@ class Explorer:
         """Search until every state was seen, a problem is found or the budget is over."""
         self.began = time.monotonic()
         try:
-            why = self._tries()
+            with uncollected():
+                why = self._tries()
         except KeyboardInterrupt:
             why = INTERRUPT
         return self._result(why)

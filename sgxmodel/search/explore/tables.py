@@ -205,7 +205,7 @@ class Table(dict[int, tuple[int, ...]]):
             ends.append((follows, after))
         if space.new != new:
             space.met(self.t, shared, local, ends)
-        self._fits()
+            self._fits()
         if step.owned:
             self.owned[key] = step.owned
         offset = self.offset
