@@ -4,12 +4,14 @@
     python -m benchmarks.explore [--peers DIRECTORY] [--repeat N] [--sizes small,medium]
 
 The directory holds epc.pml and epc_macro.pml; without it, or without spin and
-gcc, those rows say so.  Quote ratios of one run, never seconds.
+gcc, those rows say so.  ``large`` is run once, with the reduction (minutes, and
+some GB).  Quote ratios of one run, never seconds.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import shutil
 import statistics
@@ -20,12 +22,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from properties import peers
-from sgxmodel.search.explore.explorer import Explorer
-from sgxmodel.search.explore.memory import peak
-from sgxmodel.search.explore.zero_one import smallest
+from benchmarks.explore_one import SIZES
 
-SIZES = {"small": peers.SMALL, "medium": peers.MEDIUM, "large": peers.LARGE}
 Row = tuple[str, str, list[float], str]
 """What is measured, on what, seconds of each repetition, remarks."""
 
@@ -35,40 +33,31 @@ def main() -> None:
     parser.add_argument("--peers", type=Path)
     parser.add_argument("--repeat", type=int, default=3)
     parser.add_argument("--sizes", default="small,medium")
-    parser.add_argument("--one", nargs=3, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.one:
-        explore_one(*given.one)
-        return
-    rows = [
-        row
-        for size in given.sizes.split(",")
-        for row in (*ours(size, given.repeat), *spin(size, given.peers, given.repeat))
-    ]
-    print(f"{platform.machine()}, {platform.python_implementation()} {platform.python_version()}")
+    before = load()
+    rows = []
+    for size in given.sizes.split(","):
+        repeat = 1 if size == "large" else given.repeat
+        rows += [*ours(size, repeat), *spin(size, given.peers, repeat)]
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    print(f"{platform.machine()}, {os.cpu_count()} cores, load {before} to {load()}, {python}")
     table(rows)
 
 
-def explore_one(size: str, how: str, bug: str) -> None:
-    """One whole command: what a repetition runs in a process of its own."""
-    machine = peers.Peers(SIZES[size], int(bug))
-    if how == "smallest":
-        result, preemptions = smallest(machine)
-        found = f"{result.findings[0].problem.kind} in {len(result.findings[0].path)} steps"
-        print(f"{found}, {preemptions} preemptions, {result.states} states")
-        return
-    result = Explorer(machine, reduction=how == "reduced").run()
-    trace = f", {len(result.findings[0].path)} steps" if result.findings else ""
-    print(f"{result.states} states, {result.transitions} transitions{trace}, {peak():.0f} MB")
+def load() -> str:
+    """How many processes wanted to run, of late."""
+    return f"{os.getloadavg()[0]:.1f}"
 
 
 def ours(size: str, repeat: int) -> Iterator[Row]:
     def command(*how: str) -> Callable[[], str]:
-        line = [sys.executable, "-m", "benchmarks.explore", "--one", size, *how]
+        line = [sys.executable, "-m", "benchmarks.explore_one", size, *how]
         return lambda: run(line, Path.cwd())
 
-    for how in ("unreduced", "reduced"):
+    for how in ("reduced",) if size == "large" else ("unreduced", "reduced"):
         yield (f"explorer, {how}", size, *timed(command(how, "0"), repeat))
+    if size == "large":
+        return
     for bug in range(1, 6):
         yield (f"bug {bug}, fewest steps", size, *timed(command("unreduced", str(bug)), repeat))
         yield (f"bug {bug}, fewest preemptions", size, *timed(command("smallest", str(bug)), 1))
@@ -78,6 +67,8 @@ def spin(size: str, folder: Path | None, repeat: int) -> Iterator[Row]:
     cases = {"spin, plain, gcc -O2": ("epc.pml", "-O2"), "spin, plain, gcc -O0": ("epc.pml", "-O0"),
              "spin, atomics, gcc -O2": ("epc_macro.pml", "-O2"),
              "spin, atomics, gcc -O0": ("epc_macro.pml", "-O0")}  # fmt: skip
+    if size == "large":
+        del cases["spin, plain, gcc -O0"]
     for name, (source, level) in cases.items():
         if folder is None or not shutil.which("spin") or not shutil.which("gcc"):
             yield (name, size, [], "not run: needs --peers, spin and gcc")

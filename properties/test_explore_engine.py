@@ -10,10 +10,11 @@ import pytest
 
 from properties.explore_toys import LOCKS, Open, Toy, toy
 from sgxmodel.search.explore.discipline import RACY
-from sgxmodel.search.explore.explorer import Budget, Count, Explorer, Finding
+from sgxmodel.search.explore.explorer import Budget, Count, Explorer, Finding, Foreign, Result
 from sgxmodel.search.explore.liveness import fair_cycle
 from sgxmodel.search.explore.races import Races
 from sgxmodel.search.explore.rows import Memo, Rows
+from sgxmodel.search.explore.saved import Saved
 from sgxmodel.search.explore.zero_one import smallest
 
 A, B = 0, 1
@@ -134,6 +135,52 @@ def test_an_interrupt_gives_what_there_is() -> None:
     result = Explorer(COUNTERS, reduction=False, progress=interrupt).run()
     assert (result.closed, result.why) == (False, "an interrupt")
     assert result.states > 5
+
+
+def said(result: Result) -> tuple[Any, ...]:
+    return (result.closed, result.states, result.transitions, result.depth, result.findings)
+
+
+@pytest.mark.parametrize("reduction", [False, True])
+@pytest.mark.parametrize("seed", range(0, 40, 2))
+def test_a_search_cut_anywhere_and_taken_up_says_what_a_whole_one_does(
+    seed: int, reduction: bool
+) -> None:
+    whole = Explorer(toy(seed), reduction=reduction).run()
+    saved: Saved | None = None
+    for limit in range(1, whole.states + 1, max(1, whole.states // 7)):
+        explorer = Explorer(
+            toy(seed), reduction=reduction, budget=Budget(states=limit), saved=saved
+        )
+        explorer.run()
+        saved = Saved.unpack(explorer.save().pack())
+    assert said(Explorer(toy(seed), reduction=reduction, saved=saved).run()) == said(whole)
+
+
+class Interrupted(Toy):
+    calls = 0
+
+    def apply(self, *args: Any) -> Any:
+        self.calls += 1
+        if self.calls == 12:
+            raise KeyboardInterrupt
+        return super().apply(*args)
+
+
+def test_a_cut_in_the_middle_of_a_level_loses_only_that_level() -> None:
+    whole = Explorer(COUNTERS, reduction=False).run()
+    explorer = Explorer(Interrupted(COUNTERS.programs), reduction=False)
+    assert explorer.run().why == "an interrupt"
+    saved = Saved.unpack(explorer.save().pack())
+    assert 0 < len(saved.levels) < whole.depth
+    assert said(Explorer(COUNTERS, reduction=False, saved=saved).run()) == said(whole)
+
+
+def test_a_search_is_not_taken_up_by_another_machine() -> None:
+    explorer = Explorer(COUNTERS, reduction=False, budget=Budget(states=100))
+    explorer.run()
+    with pytest.raises(Foreign):
+        Explorer(LOST, reduction=False, saved=explorer.save()).run()
 
 
 @pytest.mark.parametrize(

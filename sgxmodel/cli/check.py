@@ -21,7 +21,7 @@ from sgxmodel.scenario import catalogue
 from sgxmodel.scenario.coverage import call_coverage, coverage
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.text import parse
-from sgxmodel.search import known
+from sgxmodel.search import known, resume
 from sgxmodel.search.target import MEMORY_MB, Plan, check_target
 from sgxmodel.search.verdict import Checked, Verdict, worst
 from sgxmodel.tree.plan import runnable
@@ -98,6 +98,14 @@ MARGIN = 2.2
     show_default=True,
     help="With --exhaustive: past it a search is INCONCLUSIVE; each job has as much.",
 )
+@click.option(
+    "--resume",
+    "unfinished",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With --exhaustive: go on with a search that was cut short.  May be repeated.",
+)
 @click.option("--coverage", "counts", is_flag=True, help="Count all that was seen.")
 @click.option(
     "--patch",
@@ -138,6 +146,7 @@ def check_command(
     exhaustive: bool,
     no_reduction: bool,
     memory: int,
+    unfinished: tuple[Path, ...],
     counts: bool,
     patches: tuple[Path, ...],
     known_file: Path | None,
@@ -154,13 +163,15 @@ def check_command(
     try:
         tree = _is_tree(target)
         only_for(tree, {"--patch": patches, "--cc": cc}, {"--exhaustive": exhaustive})
-        if no_reduction and not exhaustive:
-            raise UserError("--no-reduction is for --exhaustive")
+        for option, value in {"--no-reduction": no_reduction, "--resume": unfinished}.items():
+            if value and not exhaustive:
+                raise UserError(f"{option} is for --exhaustive")
         scenarios = named_scenarios(names)
         left: tuple[str, ...] = ()
         if tree and not names:
             scenarios, left = runnable(scenarios)
         files.usable(traces)
+        searches = tuple(resume.read(f, target, scenarios, not no_reduction) for f in unfinished)
         old = known.read(known_file) if known_file else frozenset()
         if save_known:
             known.writable(save_known)
@@ -186,6 +197,7 @@ def check_command(
             exhaustive,
             reduction=not no_reduction,
             memory_mb=memory,
+            unfinished=searches,
         )
         checked, interrupted = _run(
             len(scenarios), scenarios, lambda runs: check_target(plan, runs)
@@ -193,7 +205,7 @@ def check_command(
     if save_known and not interrupted:
         known.write(save_known, known.kinds(checked))
     checked = [known.without(c, old) for c in checked]
-    entries, problems = files.save(traces, ((c.result, c.traces) for c in checked))
+    entries, problems = files.save(traces, target, ((c.result, c.traces) for c in checked))
     note = "interrupted" if interrupted else ""
     whole = not names and not interrupted
     if json_file:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Where the traces of a check go."""
+"""Where the traces of a check go, and searches that were cut short."""
 
 from __future__ import annotations
 
@@ -8,8 +8,12 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import attrs
+
 from sgxmodel.errors import TraceError
 from sgxmodel.report.summary import Entry, smallest
+from sgxmodel.search.resume import ResumeError, is_search
+from sgxmodel.search.resume import write as write_search
 from sgxmodel.search.verdict import ScenarioResult
 from sgxmodel.trace.events import Trace
 from sgxmodel.trace.text import is_trace, write
@@ -27,9 +31,9 @@ def usable(directory: Path) -> None:
 
 
 def save(
-    directory: Path, checked: Iterable[tuple[ScenarioResult, Sequence[Trace]]]
+    directory: Path, target: str, checked: Iterable[tuple[ScenarioResult, Sequence[Trace]]]
 ) -> tuple[list[Entry], list[str]]:
-    """Write every trace; the entries that name the files, and what went wrong.
+    """Write traces and unfinished searches; entries that name the files, and what went wrong.
 
     The smallest trace of each (invariant, function) gets the plain name.
     """
@@ -49,8 +53,24 @@ def save(
             except TraceError as error:
                 problems.append(str(error))
             found.append((trace, path))
+        if result.unfinished:
+            try:
+                result = _unfinished(directory, target, result)
+            except ResumeError as error:
+                problems.append(str(error))
         entries.append(Entry(result, tuple(found)))
     return entries, problems
+
+
+def _unfinished(directory: Path, target: str, result: ScenarioResult) -> ScenarioResult:
+    """Write a search that was cut short; the result says how to go on."""
+    for name in _names(f"{target}-{result.scenario.name}", "search"):
+        path = directory / name
+        if not os.path.lexists(path) or is_search(path):
+            write_search(path, result.unfinished)
+            message = f"{result.message}; to go on: --resume {path}"
+            return attrs.evolve(result, message=message)
+    return result
 
 
 def _write(directory: Path, trace: Trace, plain: bool) -> str:
@@ -58,7 +78,7 @@ def _write(directory: Path, trace: Trace, plain: bool) -> str:
     target = trace.target.rstrip("/").rpartition("/")[2].lstrip(".") or "tree"
     parts = [target, trace.invariant, trace.function]
     stem = "-".join(parts if plain else [*parts, trace.scenario])
-    for name in _names(re.sub(r"[^A-Za-z0-9_.-]", "_", stem)):
+    for name in _names(stem, "trace"):
         path = directory / name
         if not os.path.lexists(path) or is_trace(path):
             write(path, trace)
@@ -66,8 +86,9 @@ def _write(directory: Path, trace: Trace, plain: bool) -> str:
     return str(path)
 
 
-def _names(stem: str) -> Iterator[str]:
-    """What is in the way and is not a trace is left alone."""
-    yield f"{stem}.trace"
+def _names(stem: str, kind: str) -> Iterator[str]:
+    """What is in the way and is none of that kind is left alone."""
+    stem = re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
+    yield f"{stem}.{kind}"
     for number in range(2, 100):
-        yield f"{stem}-{number}.trace"
+        yield f"{stem}-{number}.{kind}"

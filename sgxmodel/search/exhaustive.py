@@ -11,13 +11,15 @@ from sgxmodel.invariants.checks import Checks
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario
+from sgxmodel.search import resume
 from sgxmodel.search.every_state import EveryState
-from sgxmodel.search.explore.explorer import Budget, Explorer, Progress, Result
+from sgxmodel.search.explore.explorer import INTERRUPT, Budget, Explorer, Foreign, Progress, Result
 from sgxmodel.search.explore.explorer import Finding as Found
 from sgxmodel.search.explore.liveness import fair_cycle
 from sgxmodel.search.explore.machine import Problem
 from sgxmodel.search.explore.program import ProgramMachine
 from sgxmodel.search.explore.races import Races
+from sgxmodel.search.explore.saved import Saved
 from sgxmodel.search.explore.zero_one import smallest
 from sgxmodel.search.follow import Follow
 from sgxmodel.search.run import Runner
@@ -51,6 +53,7 @@ def explore_scenario(
     memory_mb: float | None = None,
     states: int | None = None,
     progress: Progress | None = None,
+    unfinished: resume.Unfinished | None = None,
 ) -> ScenarioResult:
     """Search one scenario to a verdict.
 
@@ -60,24 +63,57 @@ def explore_scenario(
     A counterexample is smallest in preemptions, then in steps, unless finding
     that takes more than ``SMALLEST_STATES``; it is replayed by the runner of
     ``check`` before it is reported.  Data races and fair cycles are looked for in
-    a space that closed.
+    a space that closed.  ``unfinished``: go on from there; a search that is cut
+    short has such a thing in its result.
     """
     world = build(revision, scenario)
     machine = machine_of(world, deadline)
     budget = Budget(deadline, memory_mb, states)
-    explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress)
-    result = explorer.run()
+    about = resume.about(revision.name, scenario, reduction)
+    saved = _taken_up(machine, unfinished, about)
+    explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress, saved=saved)
+    try:
+        result = explorer.run()
+    except Foreign:
+        assert unfinished is not None
+        raise resume.ResumeError(f"{unfinished.where}: does not fit the model") from None
     if result.closed:
-        found = Races(explorer, machine).find() or _livelock(world, explorer)
-        if found is not None:
-            result = attrs.evolve(result, closed=False, why="a finding", findings=(found,))
-            return result_of(world, machine, result)
+        try:
+            found = Races(explorer, machine).find() or _livelock(world, explorer)
+        except KeyboardInterrupt:
+            result = attrs.evolve(result, closed=False, why=INTERRUPT)
+        else:
+            if found is not None:
+                result = attrs.evolve(result, closed=False, why="a finding", findings=(found,))
+                return result_of(world, machine, result)
     smaller = None
     if result.findings:
         kind = result.findings[0].problem.kind
         least, _ = smallest(machine, kind, attrs.evolve(budget, states=SMALLEST_STATES))
         smaller = next(iter(least.findings), None)
-    return result_of(world, machine, result, smaller)
+    done = result_of(world, machine, result, smaller)
+    if result.closed or result.findings:
+        return done
+    watch = machine.watch
+    assert isinstance(watch, EveryState)
+    counters = (watch.sometimes_seen, watch.results, watch.leaves)
+    return attrs.evolve(done, unfinished=resume.pack(about, explorer.save(), counters))
+
+
+def _taken_up(
+    machine: ProgramMachine, unfinished: resume.Unfinished | None, about: resume.About
+) -> Saved | None:
+    """A search to go on from; what it had seen counts as seen."""
+    if unfinished is None:
+        return None
+    saved, seen = resume.unpack(unfinished.data, about, unfinished.where)
+    watch = machine.watch
+    assert isinstance(watch, EveryState)
+    paths, results, leaves = seen
+    watch.sometimes_seen.update(paths)
+    watch.results.update(results)
+    watch.leaves.update(leaves)
+    return saved
 
 
 def _livelock(world: World, explorer: Explorer) -> Found | None:

@@ -19,6 +19,7 @@ from sgxmodel.search.check import Progress, check_scenario
 from sgxmodel.search.exhaustive import explore_scenario
 from sgxmodel.search.explore.explorer import INTERRUPT, Count
 from sgxmodel.search.record import checks_for, record
+from sgxmodel.search.resume import Unfinished
 from sgxmodel.search.verdict import Checked, failed, unsearched
 from sgxmodel.search.workers import in_workers, share
 
@@ -41,6 +42,8 @@ class Plan:
     exhaustive: bool = False
     reduction: bool = True
     memory_mb: float = MEMORY_MB
+    unfinished: tuple[Unfinished, ...] = ()
+    """Exhaustive searches to go on with."""
 
 
 def check_one(
@@ -59,6 +62,7 @@ def check_one(
                 deadline=deadline,
                 memory_mb=plan.memory_mb,
                 progress=None if progress is None else functools.partial(_tell, progress),
+                unfinished=next((u for u in plan.unfinished if u.scenario == scenario.name), None),
             )
         else:
             result = check_scenario(

@@ -86,6 +86,8 @@ class ScenarioResult:
     """Kinds, (invariant, function), that were seen and do not count."""
     unlike: tuple[str, ...] = ()
     """Violations of a known kind that the known ones do not look like."""
+    unfinished: bytes = attrs.field(default=b"", repr=False)
+    """From which an exhaustive search that was cut short can go on; see ``resume``."""
 
 
 @attrs.frozen

@@ -22,6 +22,8 @@ Locks = frozenset[int]
 """Slots of the locks held, and ``~t`` for the task itself."""
 Touch = tuple[int, bool, Locks]
 """(slot, whether written, locks held)."""
+Learnt = tuple[dict[str, int], dict[int, Locks], set[int]]
+"""Classes by kind, locks held at every access by slot, slots that were written."""
 
 
 class Discipline:
@@ -33,6 +35,14 @@ class Discipline:
         self.locks: dict[int, Locks] = {}
         self.written: set[int] = set()
         self.fallen = False
+
+    def learnt(self) -> Learnt:
+        """A copy of all that is known."""
+        return dict(self.classes), dict(self.locks), set(self.written)
+
+    def knows(self, learnt: Learnt) -> None:
+        """Go on from what was learnt before."""
+        self.classes, self.locks, self.written = learnt
 
     def of(self, slot: int) -> int:
         return self.classes.get(self.kinds[slot], LOCKED)

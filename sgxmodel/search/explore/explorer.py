@@ -12,7 +12,8 @@ import attrs
 from sgxmodel.search.explore.discipline import Discipline
 from sgxmodel.search.explore.dives import learn
 from sgxmodel.search.explore.machine import Local, Machine, Problem
-from sgxmodel.search.explore.memory import resident
+from sgxmodel.search.explore.memory import resident, uncollected
+from sgxmodel.search.explore.saved import Mark, Saved
 from sgxmodel.search.explore.step import Single, Transactions
 from sgxmodel.search.explore.tables import Space, Table, TooNarrow
 
@@ -25,6 +26,10 @@ as many, to learn what else is wrong before it begins anew."""
 WORTH_A_DIVE = 2_000
 """A belief that falls after so many states: learn more by random runs before the next try."""
 INTERRUPT = "an interrupt"
+
+
+class Foreign(Exception):
+    """A saved search is not one of this machine."""
 
 
 class Fallen(Exception):
@@ -108,6 +113,7 @@ class Explorer:
         budget: Budget | None = None,
         progress: Progress | None = None,
         keep_going: bool = False,
+        saved: Saved | None = None,
     ) -> None:
         self.machine = machine
         self.reduction = reduction
@@ -119,19 +125,30 @@ class Explorer:
         self.widths = [SHARED_WIDTH, *(LOCAL_WIDTH for _ in machine.names)]
         self.executed = 0
         self.restarts = 0
+        self.dived = False
+        self.resumed = saved
 
     def run(self) -> Result:
         """Search until every state was seen, a problem is found or the budget is over."""
         self.began = time.monotonic()
+        try:
+            with uncollected():
+                why = self._tries()
+        except KeyboardInterrupt:
+            why = INTERRUPT
+        return self._result(why)
+
+    def _tries(self) -> str:
+        """Begin anew until the beliefs hold and the ids fit."""
         fresh = True
-        dived = False
         while True:
             if fresh:
                 self.space = Space(self.machine, self._steps())
             self._pack()
             try:
-                why = self._levels()
-                break
+                if self.resumed is not None:
+                    self._resume(self.resumed)
+                return self._levels()
             except TooNarrow as narrow:
                 self.widths[narrow.field] += MORE
                 fresh = False
@@ -139,13 +156,9 @@ class Explorer:
                 self.restarts += 1
                 self.executed += self.space.executed
                 fresh = True
-                if len(self.seen) > WORTH_A_DIVE and not dived:
-                    dived = True
+                if len(self.seen) > WORTH_A_DIVE and not self.dived:
+                    self.dived = True
                     self.executed += learn(self.machine, self.discipline)
-            except KeyboardInterrupt:
-                why = INTERRUPT
-                break
-        return self._result(why)
 
     def _steps(self) -> Single | Transactions:
         if self.reduction:
@@ -163,12 +176,58 @@ class Explorer:
         self.levels = [[state]]
         self.transitions = 0
         self.findings: dict[str, Finding] = {}
+        self._mark()
+
+    # -- to be taken up again -------------------------------------------------------------
+
+    def _mark(self) -> None:
+        """All of the search up to here is right; what follows may be cut off anywhere."""
+        space = self.space
+        mark = Mark(
+            len(self.levels),
+            len(space.log),
+            space.proof,
+            self.transitions,
+            self.restarts,
+            self.executed,
+            self.dived,
+            tuple(self.widths),
+            self.discipline.learnt(),
+        )
+        self.marked = (mark, space.log, self.levels)
+
+    def save(self) -> Saved:
+        """The search up to the last level that was complete."""
+        mark, log, levels = self.marked
+        return Saved(mark, log[: mark.log], levels[: mark.levels])
+
+    def _resume(self, saved: Saved) -> None:
+        """Go to where a search of the same machine was."""
+        self.resumed = None
+        mark = saved.mark
+        self.discipline.knows(mark.learnt)
+        self.widths = list(mark.widths)
+        self.restarts, self.executed, self.dived = mark.restarts, mark.executed, mark.dived
+        self._pack()
+        try:
+            log = iter(saved.log)
+            for t, shared, local in zip(log, log, log, strict=True):
+                table = self.tables[t]
+                table[shared | local << table.offset]
+        except (LookupError, ValueError, TypeError) as error:
+            raise Foreign from error
+        if self.space.proof != mark.proof or saved.levels[:1] != self.levels:
+            raise Foreign
+        self.levels = [list(level) for level in saved.levels]
+        self.seen = {state for level in self.levels for state in level}
+        self.transitions = mark.transitions
+        self._mark()
 
     # -- the search -----------------------------------------------------------------------
 
     def _levels(self) -> str:
         """Level after level; what ended the search, empty if there was no more to see."""
-        frontier = self.levels[0]
+        frontier = self.levels[-1]
         self._bad_rows(frontier)
         tables = [(table.mask, table) for table in self.tables]
         pairs: set[object] = set()
@@ -181,6 +240,8 @@ class Explorer:
                     raise Fallen
             if self.findings and not self.keep_going:
                 return "a finding"
+            if not enough:
+                self._mark()
             why = self.budget.over(len(self.seen))
             if why:
                 return why

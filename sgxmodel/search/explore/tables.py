@@ -10,6 +10,8 @@ yet is looked up by the values that such steps read, and only then run.
 
 from __future__ import annotations
 
+from array import array
+from collections.abc import Iterable
 from typing import Any
 
 from sgxmodel.search.explore.machine import Local, Machine, Problem, Row
@@ -45,6 +47,9 @@ class Space:
         self.executed = 0
         self.changes: dict[Delta, Change] = {}
         self.bad_rows: dict[int, tuple[Problem, ...]] = {}
+        self.new = 0
+        self.log = array("Q")
+        self.proof = 0
 
     def first(self) -> tuple[int, list[int]]:
         row, local_states = self.machine.first()
@@ -61,6 +66,7 @@ class Space:
         known = self.row_ids.get(packed)
         if known is not None:
             return known
+        self.new += 1
         new = self.row_ids[packed] = len(self.rows)
         self.rows.append(packed)
         problems = self.problems(packed)
@@ -87,6 +93,7 @@ class Space:
         ids = self.local_ids[t]
         known = ids.get(local)
         if known is None:
+            self.new += 1
             known = ids[local] = len(ids)
             self.locals[t].append(local)
             self.memos[t].append(Memo(self.packer))
@@ -99,8 +106,14 @@ class Space:
         if step is None:
             step = self.steps.step(t, self.locals[t][local], self.packer.unpack(packed))
             self.executed += 1
+            self.new += 1
             memo.put(packed, step.reads, step)
         return step
+
+    def met(self, t: int, shared: int, local: int, ends: Iterable[tuple[int, int]]) -> None:
+        """Log a meeting that gave out ids or ran a step, in whose order ids have their meaning."""
+        self.log.extend((t, shared, local))
+        self.proof = hash((self.proof, t, shared, local, *ends))
 
     def change(self, delta: Delta) -> Change:
         """Some writes, and where they lead to from each shared state, as far as it is known."""
@@ -171,11 +184,12 @@ class Table(dict[int, tuple[int, ...]]):
     def __missing__(self, key: int) -> tuple[int, ...]:
         space = self.space
         shared, local = key & self.shared, (key >> self.offset) & self.field
+        new = space.new
         memo = self.memos[local]
         step = memo.near.get(memo.key(space.rows[shared]))
         if step is None:
             step = space.step(self.t, shared, local)
-        out = []
+        ends = []
         for way in step.ways or space.ways(self.t, step):
             change, after, between, outcome = way
             if between or outcome.problem is not None:
@@ -188,22 +202,27 @@ class Table(dict[int, tuple[int, ...]]):
                 follows = change.known.get(shared, -1)
                 if follows < 0:
                     follows = space.follows(shared, change)
-                if follows >= self.shared_limit:
-                    raise TooNarrow(0)
-            if after >= self.limit:
-                raise TooNarrow(self.t + 1)
-            out.append(follows - shared + ((after - local) << self.offset))
+            ends.append((follows, after))
+        if space.new != new:
+            space.met(self.t, shared, local, ends)
+            self._fits()
         if step.owned:
             self.owned[key] = step.owned
-        self[key] = differences = tuple(out)
+        offset = self.offset
+        self[key] = differences = tuple(
+            [follows - shared + ((after - local) << offset) for follows, after in ends]
+        )
         return differences
+
+    def _fits(self) -> None:
+        if len(self.memos) > self.limit:
+            raise TooNarrow(self.t + 1)
+        if len(self.space.rows) > self.shared_limit:
+            raise TooNarrow(0)
 
     def difference(self, shared: int, local: int, way: Way) -> int:
         """What one outcome changes."""
         change, after, _, _ = way
-        if after >= self.limit:
-            raise TooNarrow(self.t + 1)
         follows = shared if change is None else self.space.follows(shared, change)
-        if follows >= self.shared_limit:
-            raise TooNarrow(0)
+        self._fits()
         return follows - shared + ((after - local) << self.offset)
