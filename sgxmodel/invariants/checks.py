@@ -467,7 +467,9 @@ def _group(kind: str) -> int:
         groups |= FLAGS
     elif kind == "sgx_nr_free_pages.counter":
         groups |= COUNT
-    if (kind.endswith(".refs") and struct != "page") or kind == "mm_struct.subscriptions":
+    if (
+        kind.endswith(".refs") and struct not in ("page", "mem_cgroup")
+    ) or kind == "mm_struct.subscriptions":
         groups |= REFERENCES
     if kind in MAPPED:
         groups |= MAPPINGS

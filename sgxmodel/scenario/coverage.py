@@ -59,7 +59,7 @@ REASONS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("ETRACK", ("SGX_PREV_TRK_INCMPL",)),
         ("", ("ETRACK had to be repeated",)),
     ),
-    AFTER_WRONG: (("init", ("-EIO",)), ("", ("loading a page failed", "EDBGWR failed"))),
+    AFTER_WRONG: (("init", ("-EIO",)), ("", ("EDBGWR failed",))),
     "nobody is inside an enclave when its pages are removed": (("EREMOVE", ("SGX_ENCLAVE_ACT",)),),
     "the reclaimer holds a reference, so the last one cannot be put meanwhile": (
         ("", ("release met a page that is being reclaimed",)),

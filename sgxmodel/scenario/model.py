@@ -115,6 +115,8 @@ VERBS = {
         Verb("close", "user_close", ("enclave",), ("0",), "munmap() and close()"),
         Verb("reclaim", "sgx_reclaim_pages", (), ("0",), "one pass of the reclaimer"),
         Verb("direct", "sgx_reclaim_direct", (), ("0",), "one pass if memory is low"),
+        Verb("shrink", "shrink_folio_list", (), ("0",),
+             "memory pressure: backing pages go to swap, clean ones are dropped"),
         Verb("poison", "memory_error", ("epc",), ("0",), "a memory error in EPC page n"),
         Verb("poison-at", "memory_error_at", ("enclave", "page"), ("0",),
              "a memory error in the EPC page that an address maps"),
