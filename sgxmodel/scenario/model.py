@@ -191,6 +191,8 @@ class Scenario:
     ``vepcs``: virtual EPCs, name to size in pages; ``fail``: how often each
     failure may happen;
     ``small``: every interleaving can be covered in seconds;
+    ``probe``: the first task makes one short call, the others many; schedules that
+    preempt it once come first;
     ``promises``: companions that a run of the search must reach.
     """
 
@@ -208,6 +210,7 @@ class Scenario:
     ksgxd: bool = False
     schedules: int = 300
     small: bool = False
+    probe: bool = False
     enclaves: tuple[tuple[str, int], ...] = ()
     children: tuple[tuple[str, str], ...] = ()
     fail: tuple[tuple[str, int], ...] = ()
