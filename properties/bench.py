@@ -17,9 +17,11 @@ from sgxmodel.hardware.epcm import PT_REG, frame, processor
 from sgxmodel.hardware.mmu import set_pte
 from sgxmodel.kernel.list import list_head
 from sgxmodel.kernel.lock import mutex, rw_semaphore, spinlock_t
-from sgxmodel.kernel.memory import fill_cache, kmem_cache, page, xarray
+from sgxmodel.kernel.memcg import mem_cgroup
+from sgxmodel.kernel.memory import fill_cache, kmem_cache, xarray
 from sgxmodel.kernel.mm import mm_struct, vm_area_struct
 from sgxmodel.kernel.ref import atomic_long_t, kref
+from sgxmodel.kernel.shmem import page
 from sgxmodel.kernel.task import task_struct, wait_queue_head
 from sgxmodel.machine.layout import CHOICE, CURRENT, Layout, State, Struct
 from sgxmodel.machine.op import Fault
@@ -72,6 +74,9 @@ class Bench:
         self.S: State = self.layout.values
         self.tasks = [self.layout.new(task_struct, f"T{i}") for i in range(tasks)]
         self.number = count()
+        self.memcg: Any = self.new(mem_cgroup)
+        for task in self.tasks:
+            vars(task)["memcg_of"] = self.memcg
 
     def new(self, kind: type[Any], **sizes: int) -> Any:
         return self.layout.new(kind, f"{kind.__name__}{next(self.number)}", None, **sizes)

@@ -29,7 +29,7 @@ from sgxmodel.revisions.list_fixed import fixes
 from sgxmodel.revisions.list_v2 import lru
 
 if TYPE_CHECKING:
-    from sgxmodel.driver.encl import sgx_encl_alloc_backing
+    from sgxmodel.driver.backing import sgx_encl_alloc_backing
     from sgxmodel.driver.main import sgx_account_free, sgx_reclaimer_write
 
 

@@ -3,32 +3,25 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from properties.bench import Bench, bench_map, bench_object, examples
 from sgxmodel.kernel.memory import (
     EBUSY,
     IS_ERR,
-    file,
-    fput,
-    get_page,
     kfree,
     kzalloc,
-    page,
-    put_page,
-    shmem_add_to_page_cache,
-    shmem_find_get_page,
-    shmem_truncate_page,
     xa_erase,
     xa_insert,
     xa_load,
     xa_size,
+)
+from sgxmodel.kernel.shmem import (
+    page,
 )
 from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import LOAD, READ_ONCE, STORE
@@ -171,127 +164,3 @@ def test_an_xarray_of_a_freed_object_is_noticed(bench: Bench, prim: Any) -> None
     bench.run(kfree, gone)
     with bench.refused("use-after-free"):
         bench.run(prim, gone.x_array, 0, *(["entry"] if prim is xa_insert else []))
-
-
-# -- the page cache -----------------------------------------------------------------------
-
-indexes = st.integers(0, 2)
-
-
-class PageCache(RuleBasedStateMachine):
-    """One file of three pages; readers hold references, truncation makes orphans."""
-
-    @initialize()
-    def start(self) -> None:
-        self.bench = Bench()
-        self.file = self.bench.new(file, cached=3)
-        self.pages = self.bench.cache(page, 12)
-        self.cached: dict[int, Any] = {}
-        self.held: Counter[Any] = Counter()
-        self.written: dict[Any, int] = {}
-
-    def holding(self, n: int) -> Any:
-        held = [p for p in self.pages.objects if self.held[p]]
-        return held[n % len(held)] if held else None
-
-    @rule(index=indexes)
-    def read(self, index: int) -> None:
-        found = self.bench.run(shmem_find_get_page, self.file, index)
-        assert found is self.cached.get(index)
-        if found is None and len(self.alive()) < len(self.pages.objects):
-            found = self.bench.run(kzalloc, self.pages)
-            assert self.bench.run(shmem_add_to_page_cache, self.file, index, found)
-            self.cached[index] = found
-            self.written[found] = 0
-        if found is not None:
-            self.held[found] += 1
-
-    @rule(index=indexes)
-    def add_where_one_is(self, index: int) -> None:
-        if index in self.cached and len(self.alive()) < len(self.pages.objects):
-            late = self.bench.run(kzalloc, self.pages)
-            assert not self.bench.run(shmem_add_to_page_cache, self.file, index, late)
-            self.bench.run(kfree, late)
-
-    @rule(n=st.integers(0, 20), value=st.integers(1, 9))
-    def write(self, n: int, value: int) -> None:
-        if (p := self.holding(n)) is not None:
-            assert self.bench.run(LOAD, p.data) == (self.written[p] or None)
-            self.bench.run(STORE, p.data, value)
-            self.written[p] = value
-
-    @rule(n=st.integers(0, 20))
-    def get(self, n: int) -> None:
-        if (p := self.holding(n)) is not None:
-            self.bench.run(get_page, p)
-            self.held[p] += 1
-
-    @rule(n=st.integers(0, 20))
-    def put(self, n: int) -> None:
-        if (p := self.holding(n)) is not None:
-            self.bench.run(put_page, p)
-            self.held[p] -= 1
-
-    @rule(index=indexes)
-    def truncate(self, index: int) -> None:
-        self.bench.run(shmem_truncate_page, self.file, index)
-        self.cached.pop(index, None)
-
-    def alive(self) -> set[Any]:
-        return set(self.cached.values()) | {p for p in self.held if self.held[p]}
-
-    @invariant()
-    def references_agree(self) -> None:
-        index_of = {p: index for index, p in self.cached.items()}
-        for p in self.pages.objects:
-            expected = self.held[p] + (p in index_of)
-            assert self.bench.S[p.refs] == (expected or FREED)
-            if expected:
-                assert self.bench.S[p.index] == index_of.get(p)
-                assert self.bench.S[p.data] == (self.written[p] or None)
-
-    def teardown(self) -> None:
-        if not hasattr(self, "file"):
-            return
-        self.bench.run(fput, self.file)
-        self.cached.clear()
-        self.references_agree()
-        for p in list(self.held.elements()):
-            self.bench.run(put_page, p)
-        assert {self.bench.S[p.refs] for p in self.pages.objects} == {FREED}
-        with self.bench.refused("use-after-free"):
-            self.bench.run(shmem_find_get_page, self.file, 0)
-
-
-TestPageCache = PageCache.TestCase
-TestPageCache.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
-
-
-@pytest.fixture
-def backing(bench: Bench) -> tuple[Any, Any]:
-    """A file, and a page of it that was put once too often."""
-    f, p = bench.new(file, cached=1), bench.run(kzalloc, bench.cache(page, 1))
-    bench.run(shmem_add_to_page_cache, f, 0, p)
-    bench.run(put_page, p)
-    bench.run(put_page, p)
-    return f, p
-
-
-@pytest.mark.parametrize("prim", [get_page, put_page], ids=str)
-def test_a_freed_page_is_not_referenced(bench: Bench, backing: Any, prim: Any) -> None:
-    with bench.refused("use-after-free"):
-        bench.run(prim, backing[1])
-
-
-@pytest.mark.parametrize("prim", [shmem_find_get_page, shmem_truncate_page], ids=str)
-def test_a_freed_page_in_the_cache_is_noticed(bench: Bench, backing: Any, prim: Any) -> None:
-    with bench.refused("use-after-free"):
-        bench.run(prim, backing[0], 0)
-
-
-def test_a_file_goes_once(bench: Bench) -> None:
-    f = bench.new(file, cached=2)
-    bench.run(fput, f)
-    for prim, args in [(fput, (f,)), (shmem_truncate_page, (f, 0))]:
-        with bench.refused("use-after-free"):
-            bench.run(prim, *args)

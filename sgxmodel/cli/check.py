@@ -236,7 +236,7 @@ def only_for(tree: bool, trees: dict[str, Any], models: dict[str, Any]) -> None:
 def named_scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
     """The scenarios of these names or files, all named ones if none is given."""
     if not names:
-        return tuple(catalogue.SCENARIOS.values())
+        return tuple(catalogue.ALL.values())
     chosen: dict[str, Scenario] = {}
     for name in names:
         scenario = _scenario(name)
@@ -246,7 +246,11 @@ def named_scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
 
 
 def _scenario(name: str) -> Scenario:
-    if name in catalogue.SCENARIOS or not (os.path.lexists(name) or os.sep in name):
+    if (
+        name in catalogue.SCENARIOS
+        or name in catalogue.PAIRS
+        or not (os.path.lexists(name) or os.sep in name)
+    ):
         return catalogue.scenario(name)
     try:
         with open(name, "rb") as file:
@@ -322,11 +326,13 @@ def _coverage(target: str, entries: list[summary.Entry]) -> list[Any]:
     results: Counter[tuple[str, str]] = Counter()
     leaves: Counter[tuple[str, int]] = Counter()
     sometimes: Counter[str] = Counter()
+    raced: Counter[tuple[str, str]] = Counter()
     for entry in entries:
         results.update(entry.result.results)
         leaves.update(entry.result.leaves)
         sometimes.update(entry.result.sometimes)
+        raced.update(entry.result.raced)
     scenarios = [entry.result.scenario for entry in entries]
     if target not in REVISIONS:
         return call_coverage(scenarios, results)
-    return list(coverage(revision(target), scenarios, results, leaves, sometimes))
+    return list(coverage(revision(target), scenarios, results, leaves, sometimes, raced))

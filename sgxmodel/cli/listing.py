@@ -27,7 +27,8 @@ class _Kind:
 KINDS = {
     "targets": _Kind("Targets", lambda: [(r.name, r.about) for r in REVISIONS.values()]),
     "scenarios": _Kind(
-        "Scenarios", lambda: [(s.name, s.about) for s in catalogue.SCENARIOS.values()]
+        "Scenarios",
+        lambda: [(s.name, s.about) for s in catalogue.ALL.values()],
     ),
     "invariants": _Kind(
         "Invariants", lambda: [(i, cls.guarantee) for i, cls in INVARIANTS.items()]

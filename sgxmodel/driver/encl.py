@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""encl.c: backing storage, loading, faults, VA pages, release."""
+"""encl.c: loading, faults, VA pages, release (backing storage: backing.py)."""
 
 from __future__ import annotations
 
@@ -36,124 +36,38 @@ from sgxmodel.driver.structs import (
     sgx_epc_page,
     sgx_get_epc_virt_addr,
     sgx_va_page,
-    shmem_page_cache,
 )
 from sgxmodel.hardware.encls import EAUG, ELDU, EPA, EREMOVE, erase_pcmd
 from sgxmodel.hardware.epcm import ENCLS_WARN, GP, PT_REG
 from sgxmodel.hardware.mmu import set_pte
 from sgxmodel.kernel.list import list_add, list_del, list_empty, list_first, list_move
-from sgxmodel.kernel.lock import might_sleep, mutex_lock, mutex_unlock, spin_lock, spin_unlock
-from sgxmodel.kernel.memory import (
-    IS_ERR,
-    fput,
-    get_page,
-    kfree,
-    kzalloc,
-    put_page,
-    shmem_add_to_page_cache,
-    shmem_find_get_page,
-    shmem_truncate_page,
-    xa_erase,
-    xa_insert,
-    xa_load,
-    xa_size,
-)
+from sgxmodel.kernel.lock import mutex_lock, mutex_unlock, spin_lock, spin_unlock
+from sgxmodel.kernel.memory import IS_ERR, kfree, kzalloc, xa_erase, xa_insert, xa_load, xa_size
 from sgxmodel.kernel.mm import mm_struct, vma_prot_bits
 from sgxmodel.kernel.ref import clear_bit, set_bit, test_bit
+from sgxmodel.kernel.shmem import (
+    fput,
+    get_page,
+    put_page,
+)
 from sgxmodel.kernel.srcu import cleanup_srcu_struct
 from sgxmodel.kernel.task import WARN_ON
 from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import pure, sometimes
 
 if TYPE_CHECKING:
+    from sgxmodel.driver.backing import (
+        reclaimer_writing_to_pcmd,
+        sgx_encl_lookup_backing,
+        sgx_encl_put_backing,
+        sgx_encl_truncate_backing_page,
+    )
     from sgxmodel.driver.ioctl import sgx_encl_grow, sgx_encl_shrink
     from sgxmodel.driver.main import sgx_alloc_epc_page, sgx_free_epc_page
     from sgxmodel.driver.mm import sgx_encl_test_and_clear_young
     from sgxmodel.driver.seam import track_page, untrack_page
 
 TRACKED_FREED = "2-free-flags: sgx_encl_free_epc_page() of a TRACKED page"
-
-# -- backing storage ----------------------------------------------------------------------
-
-
-@kernel
-def sgx_encl_get_backing_page(encl: sgx_encl, index: int) -> Any:
-    """shmem_read_mapping_page_gfp(): the page with a reference, zeroed if there was a hole."""
-    might_sleep("shmem_read_mapping_page_gfp()")
-    backing = encl.backing
-    page = shmem_find_get_page(backing, index)
-    if page is not None:
-        return page
-    page = kzalloc(shmem_page_cache)
-    if page is None:
-        sometimes("a backing page could not be allocated")
-        return -ENOMEM
-    if not shmem_add_to_page_cache(backing, index, page):
-        kfree(page)
-        return shmem_find_get_page(backing, index)
-    return page
-
-
-@kernel
-def __sgx_encl_get_backing(encl: sgx_encl, page_index: int) -> Any:
-    """__sgx_encl_get_backing(): (contents, pcmd, PCMD's place in its page), or -errno."""
-    contents = sgx_encl_get_backing_page(encl, page_index)
-    if IS_ERR(contents):
-        return contents
-    pcmd = sgx_encl_get_backing_page(encl, encl.size + 1 + page_index // PCMDS_PER_PAGE)
-    if IS_ERR(pcmd):
-        put_page(contents)
-        return pcmd
-    return (contents, pcmd, page_index % PCMDS_PER_PAGE)
-
-
-@kernel
-def sgx_encl_alloc_backing(encl: sgx_encl, page_index: int) -> Any:
-    """sgx_encl_alloc_backing(): for writing out; charged to the enclave's memcg."""
-    return __sgx_encl_get_backing(encl, page_index)
-
-
-@kernel
-def sgx_encl_lookup_backing(encl: sgx_encl, page_index: int) -> Any:
-    """sgx_encl_lookup_backing(): for loading back."""
-    return __sgx_encl_get_backing(encl, page_index)
-
-
-@kernel
-def sgx_encl_put_backing(backing: Any) -> None:
-    """sgx_encl_put_backing()."""
-    contents, pcmd, _at = backing
-    put_page(pcmd)
-    put_page(contents)
-
-
-@kernel
-def sgx_encl_truncate_backing_page(encl: sgx_encl, page_index: int) -> None:
-    """shmem_truncate_range() of one page."""
-    might_sleep("shmem_truncate_range()")
-    shmem_truncate_page(encl.backing, page_index)
-
-
-@kernel
-def reclaimer_writing_to_pcmd(encl: sgx_encl, first: int) -> bool:
-    """reclaimer_writing_to_pcmd(): is a page that shares the PCMD page being reclaimed?
-
-    af117837ceb9 (U1).  The SECS needs no mark: its reclaim starts and ends
-    under encl->lock.
-    """
-    for i in range(PCMDS_PER_PAGE):
-        index = first + i
-        if index == encl.size:
-            break
-        entry = xa_load(encl.page_array, index)
-        if entry is None:
-            continue
-        # The mark and the VA slot share bits: only a resident page has the mark.
-        if entry.epc_page is not None and entry.desc & SGX_ENCL_PAGE_BEING_RECLAIMED:
-            sometimes("an empty PCMD page was kept for the reclaimer")
-            return True
-    return False
-
 
 # -- loading ------------------------------------------------------------------------------
 

@@ -37,8 +37,9 @@ from sgxmodel.hardware.encls import (
 from sgxmodel.hardware.epcm import PT_SECS
 from sgxmodel.kernel.list import list_add, list_del
 from sgxmodel.kernel.lock import down_read, mutex_lock, mutex_unlock, up_read
-from sgxmodel.kernel.memory import IS_ERR, fput, kfree, kzalloc, xa_erase, xa_insert
+from sgxmodel.kernel.memory import IS_ERR, kfree, kzalloc, xa_erase, xa_insert
 from sgxmodel.kernel.ref import clear_bit, set_bit, test_and_set_bit, test_bit
+from sgxmodel.kernel.shmem import fput
 from sgxmodel.kernel.task import WARN_ON, signal_pending
 from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import sometimes

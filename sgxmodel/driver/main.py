@@ -66,11 +66,10 @@ from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import READ_ONCE, sometimes
 
 if TYPE_CHECKING:
+    from sgxmodel.driver.backing import sgx_encl_alloc_backing, sgx_encl_put_backing
     from sgxmodel.driver.encl import (
         sgx_alloc_va_slot,
-        sgx_encl_alloc_backing,
         sgx_encl_free_epc_page,
-        sgx_encl_put_backing,
         sgx_free_va_slot,
         sgx_va_page_full,
     )

@@ -28,12 +28,13 @@ from sgxmodel.driver.structs import (
 )
 from sgxmodel.driver.user import progress
 from sgxmodel.hardware.encls import EMODPR, EMODT, ETRACK
-from sgxmodel.hardware.epcm import PF, PT_REG, PT_TCS, PT_TRIM
+from sgxmodel.hardware.epcm import PF, PT_REG, PT_TCS, PT_TRIM, frame, is_tracked
 from sgxmodel.kernel.lock import mutex_lock, mutex_unlock
 from sgxmodel.kernel.memory import IS_ERR, kfree, xa_erase
 from sgxmodel.kernel.ref import test_bit
+from sgxmodel.machine.layout import State
 from sgxmodel.machine.notation import goto, kernel, label, part_of
-from sgxmodel.machine.op import pure, sometimes
+from sgxmodel.machine.op import Fault, primitive, pure, sometimes
 
 if TYPE_CHECKING:
     from sgxmodel.driver.encl import (
@@ -78,6 +79,20 @@ def sgx_enclave_etrack(encl: sgx_encl) -> int:
     return 0
 
 
+@primitive(silent=True, access="none")
+def old_rights_are_out_of_use(S: State, p: frame) -> None:
+    """Ghost: the ioctl promises that no CPU goes on with the permissions of before.
+
+    The tracking flow is there for it (uapi sgx.h, SGX_IOC_ENCLAVE_RESTRICT_PERMISSIONS).
+    """
+    if S[p.changed] is not None and not is_tracked(S, p, S[p.changed]):
+        raise Fault(
+            "19-tracking",
+            "permissions are restricted, and a CPU inside may still use the old ones\n"
+            "its TLB was filled before EMODPR, and it was not made to leave since",
+        )
+
+
 @kernel
 def sgx_enclave_restrict_permissions(
     encl: sgx_encl, first: int, length: int, permissions: str
@@ -106,6 +121,7 @@ def sgx_enclave_restrict_permissions(
         if ret:
             ret = -EFAULT
             goto("out_unlock")
+        old_rights_are_out_of_use(sgx_get_epc_virt_addr(entry.epc_page))
         sometimes("permissions were restricted")
         mutex_unlock(encl.lock)
         c += 1

@@ -32,6 +32,7 @@ from sgxmodel.invariants.enclaves import check_enclave, check_references
 from sgxmodel.invariants.end import check_end, released_by
 from sgxmodel.invariants.locks import LockGraph, classes_of, is_srcu
 from sgxmodel.invariants.mappings import check_mappings
+from sgxmodel.invariants.overlaps import Overlaps
 from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
 from sgxmodel.invariants.race import Access, RaceDetector
 from sgxmodel.invariants.view import View
@@ -88,6 +89,7 @@ class Checks:
         self.sometimes_seen: Counter[str] = Counter()
         self.results: Counter[tuple[str, str]] = Counter()
         self.leaves: Counter[tuple[str, int]] = Counter()
+        self.overlaps = Overlaps()
 
     # -- a run ----------------------------------------------------------------------------
 
@@ -112,6 +114,7 @@ class Checks:
         self.ready = [self._initialized(t) for t in range(len(system.tasks))]
         self.requested = False
         self.excused = False
+        self.overlaps.begin(len(system.tasks))
         self.races = RaceDetector(len(system.tasks), self.marked, self.hardware, self._race)
 
     def violate(self, violation: Violation) -> None:
@@ -129,6 +132,7 @@ class Checks:
         prim = op[0]
         system = self.system
         held = self.S[system.tasks[t].handle.held]
+        self.overlaps.stepped[t] = system.steps
         site = system.image.sites.get(system.frames[t][0], START)  # type: ignore[index]
         if not prim.silent:
             self.races.access(t, op, reads, writes, held, site)
@@ -195,6 +199,7 @@ class Checks:
         if self.S[handle.held]:
             held = ", ".join(map(str, self.S[handle.held]))
             self.violate(LockOrder(call.function, f"{call.text} returns with {held} held"))
+        self.overlaps.returned(self.system, t, call)
         self._benign(t, call, value, name)
         self._justified(t, call, name)
         self.S[handle.exhausted] = 0
@@ -467,7 +472,9 @@ def _group(kind: str) -> int:
         groups |= FLAGS
     elif kind == "sgx_nr_free_pages.counter":
         groups |= COUNT
-    if (kind.endswith(".refs") and struct != "page") or kind == "mm_struct.subscriptions":
+    if (
+        kind.endswith(".refs") and struct not in ("page", "mem_cgroup")
+    ) or kind == "mm_struct.subscriptions":
         groups |= REFERENCES
     if kind in MAPPED:
         groups |= MAPPINGS

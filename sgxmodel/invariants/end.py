@@ -10,11 +10,15 @@ from sgxmodel.kernel.list import list_head
 from sgxmodel.machine.layout import FREED
 
 ZOMBIE = "stays a zombie when every virtual EPC is released"
+ACTIVE = "still allocates at the expense of"
+KEPT = "is a memory cgroup that is never given back"
 
 
 def released_by(title: str) -> str:
     """The function whose work was left undone."""
-    return "sgx_vepc_release" if title.endswith(ZOMBIE) else "sgx_encl_release"
+    if title.endswith(ZOMBIE):
+        return "sgx_vepc_release"
+    return "sgx_encl_alloc_backing" if ACTIVE in title or KEPT in title else "sgx_encl_release"
 
 
 def check_end(view: View) -> Iterator[tuple[str, str]]:
@@ -49,6 +53,12 @@ def check_end(view: View) -> Iterator[tuple[str, str]]:
                 f"{mm} is never freed",
                 f"{S[mm.mm_users]} users, {S[mm.mm_count]} references are left",
             )
+    for task in world.task_structs:
+        if S[task.active_memcg] is not None:
+            yield (f"{task} {ACTIVE} {S[task.active_memcg]}", "set_active_memcg() was not undone")
+    for memcg in world.memcgs:
+        if S[memcg.refs]:
+            yield (f"{memcg} {KEPT}", f"{S[memcg.refs]} references are left")
     for name in ("shmem_file_cache", "shmem_page_cache"):
         for handle in world.layout.namespace[name].objects:
             if S[handle.slots[0]] is not FREED:

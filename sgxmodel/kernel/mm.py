@@ -21,7 +21,7 @@ class mm_struct(Struct):
     ``pte``: the mapped page or NULL, by address; ``young`` its Accessed bit,
     ``prot`` what it allows.  ``subscriptions``: the mmu notifiers, newest first.
     ``expected`` is ghost state, shared by all who map the same enclave: what was
-    last written there (the data oracle).
+    last written there (the data oracle).  ``memcg_of``: the control group of its tasks.
     """
 
     mmap_lock: rw_semaphore
@@ -38,6 +38,7 @@ class mm_struct(Struct):
     pte_prot_len: int
     expected: ClassVar[int]
     expected_len: ClassVar[int]
+    memcg_of: ClassVar[Any]
 
 
 class vm_area_struct(Struct):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from sgxmodel.machine.layout import CHOICE, CURRENT, Embedded, State, Struct
 from sgxmodel.machine.op import Fault, primitive
@@ -20,7 +20,8 @@ class task_struct(Struct):
     address space that the CPU has loaded, ``tlb`` the translations that it
     holds while it is inside; ``bh_off``: bottom halves are off, so the task must
     not sleep; ``exhausted``: ghost, this task saw a
-    moment in which no EPC page was free or could be had.
+    moment in which no EPC page was free or could be had.  ``memcg_of``: its control
+    group; ``active_memcg``: who is charged instead (set_active_memcg()).
     """
 
     held: Any = ()
@@ -34,6 +35,8 @@ class task_struct(Struct):
     tlb: Any = ()
     bh_off: int = 0
     exhausted: int = 0
+    active_memcg: Any = None
+    memcg_of: ClassVar[Any]
 
 
 class fault_budget(Struct):

@@ -121,7 +121,7 @@ def coverage(rows: Sequence[Row], everything: bool = False) -> str:
         for group, members in groupby(rows, key=lambda r: r.group):
             out += [f"{HEADINGS.get(group, group)}:", *_counts(list(members)), ""]
     zeros = [row for row in rows if not row.count]
-    said = f"Seen: {len(rows) - len(zeros)} of {len(rows)} results of calls, leaf codes and paths."
+    said = f"Seen: {len(rows) - len(zeros)} of {len(rows)} codes, paths and pairs of calls."
     out += prose(said)
     for why in dict.fromkeys(row.why for row in sorted(zeros, key=lambda r: bool(r.why))):
         out += ["", *prose(f"Never seen: {why}." if why else "Never seen:", 0, 2)]
@@ -139,6 +139,7 @@ HEADINGS: Mapping[str, str] = {
     "call": "Results of calls",
     "leaf": "Results of ENCLS leaves",
     "companion": "Paths that were walked",
+    "race": "Which calls overlapped which, and how often",
 }
 
 

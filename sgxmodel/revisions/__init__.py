@@ -13,6 +13,7 @@ from typing import Any
 import attrs
 
 from sgxmodel.driver import (
+    backing,
     encl,
     file,
     ioctl,
@@ -31,7 +32,21 @@ from sgxmodel.machine.program import Program, functions_of
 from sgxmodel.revisions import list_fixed, list_v2, mainline
 from sgxmodel.revisions.base import Lists
 
-DRIVER = (main, encl, ioctl, sgx2, ptrace, sanitize, virt, user, file, mm, mmu_notifier, process)
+DRIVER = (
+    main,
+    encl,
+    backing,
+    ioctl,
+    sgx2,
+    ptrace,
+    sanitize,
+    virt,
+    user,
+    file,
+    mm,
+    mmu_notifier,
+    process,
+)
 
 
 @attrs.frozen(eq=False)

@@ -21,13 +21,16 @@ from sgxmodel.driver.structs import (
 from sgxmodel.errors import ScenarioError
 from sgxmodel.hardware.epcm import frame
 from sgxmodel.kernel.list import list_head
-from sgxmodel.kernel.memory import file, fill_cache, page
+from sgxmodel.kernel.memcg import mem_cgroup
+from sgxmodel.kernel.memory import fill_cache
 from sgxmodel.kernel.mm import mm_struct, vm_area_struct
+from sgxmodel.kernel.shmem import file, page
 from sgxmodel.kernel.task import fault_budget, task_struct
 from sgxmodel.machine.layout import Layout, State
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Call, Observer, Silent, System, TaskSpec
 from sgxmodel.revisions import Revision
+from sgxmodel.scenario import memcgs
 from sgxmodel.scenario.boot import lay_out, make_dirty
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.scenario.processes import Processes
@@ -61,6 +64,7 @@ class World:
     vepcs: VirtualEpcs
     isos: dict[Any, list_head]
     task_structs: tuple[task_struct, ...]
+    memcgs: tuple[mem_cgroup, ...]
     first: State = attrs.field(factory=list)
     """Shared state after the set-up."""
 
@@ -230,6 +234,7 @@ class _Plan:
         fill_cache(layout, self.space["vm_area_cache"], list(made.vmas))
         self.made = made
         self.processes = made.by_name
+        self.memcgs = memcgs.lay_out(layout, scenario, made.by_name, self.task_structs)
         vars(self.space["ksgxd"]).update(
             pages=tuple(self.pages),
             counter=self.space["sgx_nr_free_pages"].counter,
@@ -314,4 +319,5 @@ class _Plan:
             vepcs=self.vepcs,
             isos=self.isos,
             task_structs=tuple(self.task_structs.values()),
+            memcgs=self.memcgs,
         )

@@ -7,6 +7,7 @@ from importlib import resources
 
 from sgxmodel.errors import UnknownNameError
 from sgxmodel.scenario.model import Scenario
+from sgxmodel.scenario.pairs import pair_scenarios
 from sgxmodel.scenario.text import parse
 
 
@@ -21,13 +22,16 @@ def _read() -> dict[str, Scenario]:
 
 
 SCENARIOS: dict[str, Scenario] = _read()
+PAIRS: dict[str, Scenario] = pair_scenarios()
+"""Made from the table of calls; a check runs them after the named ones."""
+ALL = SCENARIOS | PAIRS
 
 
 def scenario(name: str) -> Scenario:
     """Look a scenario up.  Raises :class:`UnknownNameError`."""
-    if name not in SCENARIOS:
+    if name not in ALL:
         raise UnknownNameError(
             f"there is no scenario '{name}'; 'sgxmodel list scenarios' names them, "
             "and a path to a file works too"
         )
-    return SCENARIOS[name]
+    return ALL[name]

@@ -12,7 +12,7 @@ import ast
 import inspect
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import attrs
 
@@ -21,7 +21,7 @@ from sgxmodel.machine.op import SOMETIMES, Primitive
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.model import VERBS, Scenario
 
-CALL, LEAF, COMPANION = "call", "leaf", "companion"
+CALL, LEAF, COMPANION, RACE = "call", "leaf", "companion", "race"
 
 
 @attrs.frozen
@@ -49,7 +49,7 @@ REASONS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("EEXTEND", ("#GP",)),
         ("EINIT", ("#GP", "#PF")),
         ("ELDU", ("SGX_MAC_COMPARE_FAIL", "#GP", "#PF")),
-        ("EMODPR", ("0", "#GP")),
+        ("EMODPR", ("#GP",)),
         ("EMODT", ("#GP", "#PF")),
         ("ETRACK", ("#PF",)),
         ("EWB", ("SGX_PAGE_NOT_BLOCKED", "SGX_VA_SLOT_OCCUPIED", "SGX_CHILD_PRESENT")),
@@ -59,7 +59,7 @@ REASONS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("ETRACK", ("SGX_PREV_TRK_INCMPL",)),
         ("", ("ETRACK had to be repeated",)),
     ),
-    AFTER_WRONG: (("init", ("-EIO",)), ("", ("loading a page failed", "EDBGWR failed"))),
+    AFTER_WRONG: (("init", ("-EIO",)), ("", ("EDBGWR failed",))),
     "nobody is inside an enclave when its pages are removed": (("EREMOVE", ("SGX_ENCLAVE_ACT",)),),
     "the reclaimer holds a reference, so the last one cannot be put meanwhile": (
         ("", ("release met a page that is being reclaimed",)),
@@ -74,12 +74,18 @@ UNREACHED = {
 """(name, outcome) -> why it is never seen; the name of a companion is empty."""
 
 
+ONE_STEP = "each is one step, or one section of the same lock"
+UNRACED = {("signal", "signal"): ONE_STEP, ("poison", "poison"): ONE_STEP}
+"""Pairs of calls that scenarios make at a time and that never overlap, and why."""
+
+
 def coverage(
     revision: Revision,
-    scenarios: Iterable[Scenario],
+    scenarios: Sequence[Scenario],
     results: Mapping[tuple[str, str], int],
     leaves: Mapping[tuple[str, int], int],
     sometimes: Mapping[str, int],
+    raced: Mapping[tuple[str, str], int],
 ) -> list[Row]:
     """Everything that these scenarios' calls could meet, with its count."""
     coded = dict.fromkeys(leaf_codes(revision), 0)
@@ -91,7 +97,25 @@ def coverage(
         *call_coverage(scenarios, results),
         *_rows(LEAF, coded, named),
         *(_row(COMPANION, "", what, n) for what, n in (said | dict(sometimes)).items()),
+        *race_coverage(scenarios, raced),
     ]
+
+
+def race_coverage(scenarios: Iterable[Scenario], raced: Mapping[tuple[str, str], int]) -> list[Row]:
+    """Which calls overlapped which: all pairs that different tasks of a scenario make."""
+    possible = {pair for scenario in scenarios for pair in pairs_of(scenario)}
+    return [
+        Row(RACE, *pair, raced.get(pair, 0), UNRACED.get(pair, ""))
+        for pair in sorted(possible | set(raced))
+    ]
+
+
+def pairs_of(scenario: Scenario) -> set[tuple[str, str]]:
+    """Pairs of calls, each in alphabetical order, that are not of one task."""
+    verbs = [{call.verb for call in task.calls} for task in scenario.tasks]
+    verbs += [{"ksgxd"}] * scenario.ksgxd
+    both = {(a, b) for i, mine in enumerate(verbs) for a in mine for of in verbs[:i] for b in of}
+    return {(min(pair), max(pair)) for pair in both}
 
 
 def call_coverage(

@@ -115,6 +115,8 @@ VERBS = {
         Verb("close", "user_close", ("enclave",), ("0",), "munmap() and close()"),
         Verb("reclaim", "sgx_reclaim_pages", (), ("0",), "one pass of the reclaimer"),
         Verb("direct", "sgx_reclaim_direct", (), ("0",), "one pass if memory is low"),
+        Verb("shrink", "shrink_folio_list", (), ("0",),
+             "memory pressure: backing pages go to swap, clean ones are dropped"),
         Verb("poison", "memory_error", ("epc",), ("0",), "a memory error in EPC page n"),
         Verb("poison-at", "memory_error_at", ("enclave", "page"), ("0",),
              "a memory error in the EPC page that an address maps"),
@@ -189,6 +191,8 @@ class Scenario:
     ``vepcs``: virtual EPCs, name to size in pages; ``fail``: how often each
     failure may happen;
     ``small``: every interleaving can be covered in seconds;
+    ``probe``: the first task makes one short call, the others many; schedules that
+    preempt it once come first;
     ``promises``: companions that a run of the search must reach.
     """
 
@@ -206,6 +210,7 @@ class Scenario:
     ksgxd: bool = False
     schedules: int = 300
     small: bool = False
+    probe: bool = False
     enclaves: tuple[tuple[str, int], ...] = ()
     children: tuple[tuple[str, str], ...] = ()
     fail: tuple[tuple[str, int], ...] = ()

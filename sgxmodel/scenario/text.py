@@ -53,6 +53,8 @@ def format(scenario: Scenario) -> str:
             out.append(f"{word.replace('_', '-')} {value}")
     if scenario.small:
         out.append("small")
+    if scenario.probe:
+        out.append("probe")
     if not scenario.sgx2:
         out.append("sgx1")
     if scenario.boot:
@@ -139,6 +141,9 @@ class _Reader:
 
     def on_small(self, rest: str) -> None:
         self.once("small", True)
+
+    def on_probe(self, rest: str) -> None:
+        self.once("probe", True)
 
     def on_sgx1(self, rest: str) -> None:
         self.once("sgx2", False)

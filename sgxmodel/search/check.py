@@ -23,6 +23,8 @@ from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
 Progress = Callable[[str], None]
 """Told now and then, in words, how far a search of one scenario is."""
 
+PROBES = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89)
+"""In scenarios that ask for it the first task is preempted once, at each of these steps."""
 SEARCH_SHARE = 0.7
 """Part of the time that is searched; the rest is for minimising what was found."""
 
@@ -54,12 +56,20 @@ def check_scenario(
     search = Search(Runner(world, checks), seed, scenario.name)
     search.go(planned, search_until, progress, stop_at)
     counted = (dict(checks.sometimes_seen), dict(checks.results), dict(checks.leaves))
+    raced = dict(checks.overlaps.seen)
     findings = tuple(search.findings(deadline, shrink))
     evidence = Evidence(search.runs, planned, 0, search.steps)
     missing = tuple(p for p in scenario.promises if not counted[0].get(p))
     verdict, message = issue(findings, evidence, missing)
     return ScenarioResult(
-        scenario, verdict, findings, evidence, *counted, missing=missing, message=message
+        scenario,
+        verdict,
+        findings,
+        evidence,
+        *counted,
+        missing=missing,
+        message=message,
+        raced=raced,
     )
 
 
@@ -101,11 +111,15 @@ class Search:
     def scheduler(self, i: int) -> Scheduler:
         """First every task first without preemption, then PCT, random walk and bounding.
 
-        Half of the runs are PCT's, a quarter each of the others'.
+        A scenario may ask for :data:`PROBES` in between.  Half of the other runs
+        are PCT's, a quarter each of the others'.
         """
         tasks = len(self.runner.tasks)
         if i < tasks:
             return Replay(Schedule(((0, i),) if i else ()))
+        probe = i - tasks
+        if self.runner.world.scenario.probe and probe < len(PROBES):
+            return Replay(Schedule(((PROBES[probe], 1),)))
         rng = Random(f"{self.seed}/{i}")
         if i % 2:
             return Pct(rng, self.length)

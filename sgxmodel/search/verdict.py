@@ -84,6 +84,8 @@ class ScenarioResult:
     message: str = ""
     known: tuple[tuple[str, str], ...] = ()
     """Kinds, (invariant, function), that were seen and do not count."""
+    raced: Mapping[tuple[str, str], int] = attrs.field(factory=dict)
+    """Pairs of calls that overlapped, in alphabetical order."""
     unlike: tuple[str, ...] = ()
     """Violations of a known kind that the known ones do not look like."""
     unfinished: bytes = attrs.field(default=b"", repr=False)

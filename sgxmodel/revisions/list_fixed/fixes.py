@@ -74,7 +74,7 @@ from sgxmodel.revisions.list_v2.lru import sgx_global_lru
 from sgxmodel.revisions.list_v2.reclaim import ALL_FLAGS, LIST_HEAD, SECOND_LOOK, stack
 
 if TYPE_CHECKING:
-    from sgxmodel.driver.encl import sgx_encl_alloc_backing
+    from sgxmodel.driver.backing import sgx_encl_alloc_backing
     from sgxmodel.driver.file import encl_put
     from sgxmodel.driver.main import (
         __sgx_alloc_epc_page,

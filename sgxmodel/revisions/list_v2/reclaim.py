@@ -38,7 +38,7 @@ from sgxmodel.revisions.list_v2.flags import (
 from sgxmodel.revisions.list_v2.lru import sgx_global_lru
 
 if TYPE_CHECKING:
-    from sgxmodel.driver.encl import sgx_encl_alloc_backing
+    from sgxmodel.driver.backing import sgx_encl_alloc_backing
     from sgxmodel.driver.file import encl_put
     from sgxmodel.driver.main import (
         sgx_free_epc_page,

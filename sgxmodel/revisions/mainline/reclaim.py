@@ -22,7 +22,7 @@ from sgxmodel.machine.op import sometimes
 from sgxmodel.revisions.mainline.lru import sgx_active_page_list, sgx_reclaimer_lock
 
 if TYPE_CHECKING:
-    from sgxmodel.driver.encl import sgx_encl_alloc_backing
+    from sgxmodel.driver.backing import sgx_encl_alloc_backing
     from sgxmodel.driver.file import encl_put
     from sgxmodel.driver.main import (
         sgx_free_epc_page,
