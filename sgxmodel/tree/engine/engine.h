@@ -305,6 +305,7 @@ struct list_head;
 void eng_list_linked(const char *func, const struct list_head *entry);
 struct file *file_new(int encl);
 void shmem_release(struct file *file);
+void shmem_shrink(void);
 void notifier_free_work(struct eng_notifier *mn);
 void tlb_flush(struct task *task);
 void interrupt(int task);

@@ -15,6 +15,7 @@ struct page {
 	unsigned long index;
 	int refs;
 	int dirty;
+	int swapped;
 	u64 sum;
 	u8 *data;
 };
@@ -181,6 +182,16 @@ struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long in
 		*at = page;
 	}
 	page = *at;
+	if (page->swapped) {
+		if (fail_on_request(FAIL_BACKING)) {
+			cur()->exhausted = 1;
+			sometimes(SEEN_SWAP_FAILED);
+			return (struct page *)-12L;
+		}
+		page->swapped = 0;
+		sometimes(SEEN_SWAPPED_IN);
+		TRACE("backing page %lu is read from swap", index);
+	}
 	page_cache(file);
 	if (!page->refs++)
 		page->sum = sum_of(page), page->dirty = 0;
@@ -209,6 +220,43 @@ void eng_shmem_truncate(struct inode *inode, unsigned long start, unsigned long 
 		if (!page->refs)
 			free_page(page);
 	}
+}
+
+/*
+ * shrink_folio_list() of one page: whoever holds it keeps it.  What was written
+ * and is not dirty was reported when it was put, so what holds data is dirty here.
+ */
+static void shrink_page(struct page **at)
+{
+	struct page *page = *at;
+
+	if (page->refs) {
+		sometimes(SEEN_PRESSURE_IN_USE);
+	} else if (eng_memchr_inv(page->data, 0, 4096)) {
+		page->swapped = 1;
+		sometimes(SEEN_SWAPPED);
+		TRACE("backing page %lu goes to swap", page->index);
+	} else {
+		*at = NULL;
+		sometimes(SEEN_DROPPED);
+		TRACE("backing page %lu, clean, is dropped", page->index);
+		free_page(page);
+	}
+}
+
+/* Memory pressure, page by page: no lock of the driver protects them from it. */
+void shmem_shrink(void)
+{
+	for (unsigned i = 0; i < sizeof(backings) / sizeof(backings[0]); i++)
+		for (int k = 0; k < CACHED; k++) {
+			struct page **at = &backings[i].page[k];
+
+			if (!backings[i].used || !*at || (*at)->swapped)
+				continue;
+			eng_yield_point();
+			if (backings[i].used && *at && !(*at)->swapped)
+				shrink_page(at);
+		}
 }
 
 void shmem_release(struct file *file)

@@ -256,6 +256,9 @@ static int call_of(struct task *task, const struct eng_call *call)
 	case V_STOP_KSGXD:
 		stop_ksgxd();
 		return 0;
+	case V_SHRINK:
+		shmem_shrink();
+		return 0;
 	case V_VEPC_OPEN:
 	case V_VEPC_CLOSE:
 	case V_VEPC_REMOVE_ALL:
