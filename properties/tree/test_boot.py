@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from properties.tree.trees import engine_of, library_of, runner
-from sgxmodel.scenario.catalogue import SCENARIOS, scenario
+from sgxmodel.scenario.catalogue import ALL, SCENARIOS, scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import RESULT_NONE, WALK, Engine
 from sgxmodel.tree.build import build, compiler
@@ -48,6 +48,10 @@ BY_ANY_COMPILER = {
         ("18-plain-read", "arch_memory_failure"),
     },
 }
+
+
+def test_no_scenario_is_left_out() -> None:
+    assert runnable(ALL.values())[1] == ()
 
 
 @pytest.mark.parametrize("name", [s.name for s in runnable(SCENARIOS.values())[0]])
