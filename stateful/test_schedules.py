@@ -19,6 +19,7 @@ from sgxmodel.testing.explore import (
 )
 from sgxmodel.testing.plan import Plan
 from sgxmodel.testing.profiles import searching
+from sgxmodel.testing.steer import steering
 from sgxmodel.testing.strategies import named_scenarios, plans, scenarios, texts
 
 pytestmark = pytest.mark.sgx_search
@@ -30,7 +31,9 @@ def test_named_scenarios(sgx_target: Revision, sgx_shard_seed: int) -> None:
         @searching(15)
         @given(name=named_scenarios(), plan=plans())
         def holds(name: str, plan: Plan) -> None:
-            run_plan(named_runner(sgx_target, name), plan, reported)
+            runs = named_runner(sgx_target, name)
+            with steering(runs.checks):
+                run_plan(runs, plan, reported)
 
         holds()
 
@@ -45,8 +48,9 @@ def test_random_scenarios(sgx_target: Revision, sgx_shard_seed: int) -> None:
         def holds(program: str, drawn: list[Plan]) -> None:
             scenario = parse(program)
             runs = runner(sgx_target, scenario, yardstick=few_orders(scenario))
-            for plan in drawn:
-                run_plan(runs, plan, reported)
+            with steering(runs.checks):
+                for plan in drawn:
+                    run_plan(runs, plan, reported)
 
         holds()
 

@@ -12,6 +12,7 @@ from sgxmodel.revisions import Revision
 from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario
 from sgxmodel.testing.explore import Example, Reported, annotated
 from sgxmodel.testing.live import LiveRun
+from sgxmodel.testing.steer import Seen
 
 SLOTS = 3
 ENCLAVES = (("A", 4), ("B", 2))
@@ -57,7 +58,13 @@ def disturbing() -> list[CallSpec]:
 
 def menu() -> list[CallSpec]:
     """Every call that a rule can give to a task."""
-    out = [CallSpec("reclaim"), CallSpec("direct"), *DISTURBING, CallSpec("init", ("A",))]
+    out = [
+        CallSpec("reclaim"),
+        CallSpec("direct"),
+        CallSpec("shrink"),
+        *DISTURBING,
+        CallSpec("init", ("A",)),
+    ]
     for name, size in ENCLAVES:
         out += [CallSpec("create", (name,))]
         for page in map(str, range(size)):
@@ -117,6 +124,7 @@ class EpcMachine(RuleBasedStateMachine):
         )
         calls = [c for c in MENU if c.verb != "poison" or int(c.args[0]) < used + room]
         self.run = LiveRun(self.target, scenario, calls, SLOTS)
+        self.seen = Seen(self.run.checks)
 
     # -- rules that make things -----------------------------------------------------------
 
@@ -139,7 +147,7 @@ class EpcMachine(RuleBasedStateMachine):
         verb, args = typed(name, str(page))[which]
         self.give(t, verb, *args)
 
-    @rule(t=slots, verb=st.sampled_from(("reclaim", "direct")))
+    @rule(t=slots, verb=st.sampled_from(("reclaim", "direct", "shrink")))
     def reclaim(self, t: int, verb: str) -> None:
         self.give(t, verb)
 
@@ -198,6 +206,10 @@ class EpcMachine(RuleBasedStateMachine):
     def live(self) -> LiveRun:
         assert self.run is not None
         return self.run
+
+    def teardown(self) -> None:
+        if self.run is not None:
+            self.seen.tell()
 
     # -- checkers -------------------------------------------------------------------------
 

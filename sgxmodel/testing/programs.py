@@ -21,6 +21,16 @@ from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario, TaskLine
 T = TypeVar("T")
 TASKS = ("T1", "T2", "T3")
 CHILD = "C"
+VEPC = ("V", 2)
+GUESTS = (
+    CallSpec("guest-touch", ("V", "0")),
+    CallSpec("guest-ecreate", ("V", "0")),
+    CallSpec("guest-eadd", ("V", "1", "V", "0")),
+    CallSpec("vepc-remove-all", ("V",)),
+    CallSpec("vepc-close", ("V",)),
+)
+LEFT = ((), (), ("secs", "reg"), ("va", "secs", "none"), ("secs", "secs", "reg"))
+"""What an earlier kernel left in the EPC, for ksgxd to sanitise."""
 
 
 @attrs.frozen
@@ -36,6 +46,8 @@ class Rules:
     sgx2: bool
     va_slots: int
     processes: bool = False
+    guests: bool = False
+    """There is a virtual EPC, too."""
 
 
 @attrs.define
@@ -82,7 +94,7 @@ def enclaves(draw: st.DrawFn, name: str, rules: Rules) -> Enclave:
     if stage != "new":
         encl.do("open")
     if stage in ("created", "ready"):
-        encl.do("create")
+        encl.do(one_of(draw, ("create", "create", "create-debug")) if not rules.quiet else "create")
         encl.added = draw(st.integers(0, encl.size))
         for page in range(encl.added):
             encl.do("add", page, one_of(draw, ("reg", "reg", "reg", "tcs")))
@@ -142,6 +154,8 @@ def usual(encl: Enclave, rules: Rules) -> list[CallSpec]:
         out += [encl.call("accept", page) for page in range(encl.size)]
         out += [encl.call("modify", page, "tcs") for page in added]
         out += [encl.call("remove", page) for page in added]
+        out += [encl.call("restrict", page, kept) for page in added for kept in ("r", "rw")]
+        out += [encl.call(verb, page) for verb in ("peek", "poke") for page in added]
     return out
 
 
@@ -168,6 +182,7 @@ def menu(mine: list[Enclave], names: Sequence[str], epc: int, rules: Rules) -> l
         out += usual(encl, rules) * 3 + unusual(encl, rules)
     out.append(CallSpec("direct"))
     if not rules.quiet:
+        out += [CallSpec("shrink")] * 2 + list(GUESTS) * (2 if rules.guests else 0)
         out += [CallSpec("poison", (str(n),)) for n in range(epc)]
         out += [CallSpec("signal", (name,)) for name in names]
     return out
@@ -184,9 +199,11 @@ def scenarios(draw: st.DrawFn, tasks: int = 3, most: int = 3, quiet: bool = Fals
     """Programs of one to ``tasks`` tasks with one to ``most`` calls each; see :class:`Rules`."""
     names = TASKS[: draw(st.integers(1, tasks))]
     processes = not quiet and one_of(draw, (False, False, True))
-    rules = Rules(quiet, not one_of(draw, (0, 0, 0, 1)), one_of(draw, (8, 2, 3)), processes)
+    guests = not quiet and one_of(draw, (False, False, True))
+    rules = Rules(quiet, not one_of(draw, (0, 0, 0, 1)), one_of(draw, (8, 2, 3)), processes, guests)
+    left = () if quiet else one_of(draw, LEFT)
     made = [draw(enclaves(name, rules)) for name in "AB"[: draw(st.integers(1, 2))]]
-    epc = draw(nodes(sum(e.pages(rules.va_slots) for e in made)))
+    epc = draw(nodes(sum(e.pages(rules.va_slots) for e in made) + len(left)))
     parents = [e for e in made if e.stage == "ready"][: int(rules.processes)]
     children = [attrs.evolve(e, name=CHILD) for e in parents]
     lines = []
@@ -207,10 +224,16 @@ def scenarios(draw: st.DrawFn, tasks: int = 3, most: int = 3, quiet: bool = Fals
         va_slots=rules.va_slots,
         pcmds=one_of(draw, (32, 2, 1)),
         sgx2=rules.sgx2,
-        ksgxd=draw(st.booleans()),
+        ksgxd=draw(st.booleans()) or bool(left),
+        boot=left,
+        vepcs=(VEPC,) if guests else (),
         enclaves=tuple((e.name, e.size) for e in made),
         children=tuple((CHILD, e.name) for e in parents),
         fail=() if quiet else draw(failures()),
-        setup=tuple(c for e in made for c in e.setup) + tuple(c for e in made for c in e.growth),
+        setup=(
+            *(c for e in made for c in e.setup),
+            *(c for e in made for c in e.growth),
+            *((CallSpec("vepc-open", ("V",)),) if guests else ()),
+        ),
         tasks=tuple(lines),
     )
