@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 
@@ -10,6 +11,9 @@ import pytest
 
 from properties.tree.trees import edited, engine_of, first_seen, kinds, runner
 from sgxmodel.search.schedule import Schedule
+from sgxmodel.tree.binding import TreeError
+from sgxmodel.tree.build import build, compiler
+from sgxmodel.tree.source import find
 
 HAND_MADE_FREE = """{
 	struct sgx_numa_node *node = sgx_epc_sections[epc_page->section].node;
@@ -94,3 +98,28 @@ def test_a_driver_may_do_anything(tree: Path, scratch: Path, title: str) -> None
     ]
     engine_of(copy)
     assert not runner(tree, text).replay(Schedule())
+
+
+@pytest.mark.parametrize("title", ["a loop does not end ", "wild pointer"])
+def test_on_another_thread_than_the_first(tree: Path, scratch: Path, title: str) -> None:
+    """The clock's signal comes to any thread: it is handed on to the one that runs the driver."""
+    place = "void sgx_reclaim_direct(void)\n{\n"
+    name = f"thread-{title.strip().replace(' ', '-')}"
+    copy = edited(tree, scratch / tree.name / name, [("main.c", place, place + CRASHES[title])])
+    made = runner(copy, "scenario direct\nepc 4\ntask T: direct\n")
+    with ThreadPoolExecutor(1) as pool:
+        found = pool.submit(made.replay, Schedule()).result()
+    assert any(title.strip() in f.violation.title for f in found)
+
+
+def test_a_tree_that_needs_more_than_the_shim_has(tree: Path, tmp_path: Path) -> None:
+    """As another version may: all that is missing, by name."""
+    place = "void sgx_reclaim_direct(void)\n{\n"
+    more = "alloc_pages_bulk_noprof(1); mutex_lock_killable(&x); folio_batch_init(&fbatch);"
+    copy = edited(tree, tmp_path, [("main.c", place, place + more)])
+    with pytest.raises(TreeError) as said:
+        build(find(copy), compiler(), tmp_path / "cache")
+    words = str(said.value)
+    assert "the shim of the kernel API lacks" in words
+    for name in ("alloc_pages_bulk_noprof", "mutex_lock_killable", "folio_batch_init", "fbatch"):
+        assert name in words

@@ -87,3 +87,16 @@ def test_the_command(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli.main, [*words, "-s", "eaug-eaug"])
     assert result.exit_code == 2
     assert "is for two revisions of the model" in result.stderr
+
+
+RIGHTS = """
+scenario rights
+epc 9
+enclave A 4
+task T: open A; create A; add A 0 tcs; mmap A rwx; mmap A rw; mprotect A 0 rwx; mprotect A 1 r
+"""
+
+
+def test_a_tcs_page_forbids_execution(tree: Path) -> None:
+    """The model let any page be mapped with all rights."""
+    assert Pair(revision("mainline"), engine_of(tree)).compare(parse(RIGHTS)) is None

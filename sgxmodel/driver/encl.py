@@ -38,7 +38,7 @@ from sgxmodel.driver.structs import (
     sgx_va_page,
 )
 from sgxmodel.hardware.encls import EAUG, ELDU, EPA, EREMOVE, erase_pcmd
-from sgxmodel.hardware.epcm import ENCLS_WARN, GP, PT_REG
+from sgxmodel.hardware.epcm import ENCLS_WARN, GP, PT_REG, PT_TCS
 from sgxmodel.hardware.mmu import set_pte
 from sgxmodel.kernel.list import list_add, list_del, list_empty, list_first, list_move
 from sgxmodel.kernel.lock import mutex_lock, mutex_unlock, spin_lock, spin_unlock
@@ -206,16 +206,22 @@ def sgx_encl_load_page(encl: sgx_encl, index: int) -> Any:
 # -- faults -------------------------------------------------------------------------------
 
 
+@pure
+def max_prot_bits(page_type: str) -> str:
+    """calc_vm_prot_bits() of SECINFO's rights; TCS pages are readable and writable."""
+    return "rw" if page_type == PT_TCS else "rwx"
+
+
 @kernel
-def sgx_encl_page_alloc(encl: sgx_encl, index: int) -> Any:
-    """sgx_encl_page_alloc()."""
+def sgx_encl_page_alloc(encl: sgx_encl, index: int, page_type: str) -> Any:
+    """sgx_encl_page_alloc(): what a mapping may ask for at most; of a TCS no X."""
     encl_page = kzalloc(encl_page_cache)
     if encl_page is None:
         sometimes("a struct sgx_encl_page could not be allocated")
         return -ENOMEM
     encl_page.desc = PFN_PHYS(index)
     encl_page.encl = encl
-    encl_page.vm_max_prot_bits = "rwx"
+    encl_page.vm_max_prot_bits = max_prot_bits(page_type)
     return encl_page
 
 
@@ -232,7 +238,7 @@ def sgx_encl_eaug_page(mm: mm_struct, vma: Any, encl: sgx_encl, index: int) -> s
     vmret = VM_FAULT_SIGBUS
     if not test_bit(SGX_ENCL_INITIALIZED, encl.flags):
         return VM_FAULT_SIGBUS
-    encl_page = sgx_encl_page_alloc(encl, index)
+    encl_page = sgx_encl_page_alloc(encl, index, PT_REG)
     if IS_ERR(encl_page):
         return VM_FAULT_OOM
     mutex_lock(encl.lock)

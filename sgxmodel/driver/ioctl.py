@@ -144,7 +144,7 @@ def sgx_ioc_enclave_create(encl: sgx_encl, size: int) -> Any:
 @kernel
 def sgx_encl_add_page(mm: mm_struct, encl: sgx_encl, index: int, page_type: str) -> Any:
     """sgx_encl_add_page(): EADD and measure one page."""
-    encl_page = sgx_encl_page_alloc(encl, index)
+    encl_page = sgx_encl_page_alloc(encl, index, page_type)
     if IS_ERR(encl_page):
         return encl_page
     epc_page = sgx_alloc_epc_page(encl_page, True)

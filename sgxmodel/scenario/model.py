@@ -225,7 +225,7 @@ class Scenario:
     @property
     def processes_come_and_go(self) -> bool:
         """Whether a process may begin or end while others run."""
-        return any(c.verb in ("fork", "exit") for c in self.all_calls())
+        return bool(self.children) or any(c.verb in ("fork", "exit") for c in self.all_calls())
 
     def size(self, process: str) -> int:
         """Pages of the enclave that a process maps."""

@@ -47,7 +47,7 @@ class Event:
 def events(text: str) -> list[Event]:
     """The engine's lines."""
     out = []
-    for line in text.splitlines():
+    for line in text.split("\n")[:-1]:  # not splitlines(): a wild name may hold anything
         step, task, call, entry, pc, rest = line.split("\t", 5)
         out.append(Event(int(step), int(task), int(call), int(entry, 16), int(pc, 16), rest))
     return out

@@ -18,7 +18,7 @@ from sgxmodel.hardware.epcm import PT_SECS, PT_VA
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import list_head
 from sgxmodel.machine.op import Fault
-from sgxmodel.machine.system import Call, Silent
+from sgxmodel.machine.system import Call, Silent, System
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario, result_name
@@ -33,7 +33,8 @@ class _Watch(Silent):
         self.said: list[str] = []
 
     def returned(self, t: int, call: Call, value: Any) -> None:
-        self.results.append((t, result_name(value)))
+        if t == 0:
+            self.results.append((t, result_name(value)))
 
     def fault(self, t: int, site: Any, fault: Fault) -> None:
         self.said.append(str(fault))
@@ -47,19 +48,37 @@ def run(revision: Revision, scenario: Scenario) -> list[After]:
     eye = _Eye(View(world), scenario)
     out: list[After] = []
     while not system.done(0):
-        if not system.enabled(0) or system.steps > STEPS_MAX:
+        if system.steps > STEPS_MAX or not (system.enabled(0) or _settle(system)):
             out.append(After(STUCK, {}))
             break
+        if not system.enabled(0):
+            continue
         system.step(0)
-        while len(out) < len(watch.results):
+        if len(out) < len(watch.results):
+            _settle(system)
             out.append(After(watch.results[len(out)][1], dict(eye.lines(system.state))))
     return out
+
+
+def _settle(system: System) -> bool:
+    """What a call left for daemons is part of it here.  Whether there was something."""
+    before = system.steps
+    helpers = [t for t, task in enumerate(system.tasks) if task.daemon]
+    while able := [t for t in helpers if not system.done(t) and system.enabled(t)]:
+        if system.steps > STEPS_MAX:
+            break
+        system.step(able[0])
+    return system.steps > before
 
 
 class _Eye:
     def __init__(self, view: View, scenario: Scenario) -> None:
         self.view = view
         self.names = [name for name, _ in scenario.enclaves]
+        self.children = scenario.children
+
+    def _family(self, name: str) -> list[str]:
+        return [name, *(child for child, of in self.children if of == name)]
 
     def lines(self, S: Any) -> Iterator[tuple[str, str]]:
         """Every line of one state."""
@@ -77,7 +96,7 @@ class _Eye:
         for i, name in enumerate(self.names):
             process = world.processes[name]
             encl = S[process.file_of.private_data]
-            if S[process.fd] and encl is not None:
+            if any(S[world.processes[p].fd] for p in self._family(name)) and encl is not None:
                 yield from self._encl(S, i, encl)
 
     def _list(self, S: Any, head: list_head) -> str:

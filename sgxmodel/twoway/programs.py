@@ -5,23 +5,46 @@ from __future__ import annotations
 
 from random import Random
 
+import attrs
+
 from sgxmodel.scenario.model import CallSpec, Scenario, TaskLine
 
 USUAL = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove")
-ODD = ("add", "modify-tcs", "poison-at", "init", "create", "munmap", "close")
+ODD = ("add", "modify-tcs", "poison-at", "init", "create", "munmap", "close", "restrict",
+       "mmap", "munmap-page", "mprotect", "peek", "poke")  # fmt: skip
+SIZES = (1, 2, 4, 4, 3)
+"""ECREATE refuses the last."""
+RIGHTS = ("none", "r", "rw", "rwx")
 
 
-def program(seed: int, length: int = 30) -> Scenario:
+@attrs.frozen
+class Cast:
+    """Who there is: enclaves with their sizes, a child of the first one, virtual EPCs."""
+
+    enclaves: tuple[tuple[str, int], ...]
+    children: tuple[tuple[str, str], ...]
+    vepcs: tuple[tuple[str, int], ...]
+
+    def process(self, rng: Random) -> tuple[str, int]:
+        """A process, and the size of the enclave that it maps."""
+        sizes = dict(self.enclaves)
+        family = [*self.enclaves, *((child, sizes[of]) for child, of in self.children)]
+        return rng.choice(family)
+
+
+def program(seed: int, length: int = 32) -> Scenario:
     """A configuration and ``length`` calls or a few more.  The same seed, the same program."""
     rng = Random(seed)
-    enclaves = tuple((name, rng.randint(1, 5)) for name in "AB"[: rng.randint(1, 2)])
+    cast = _cast(rng)
     epc = _epc(rng)
     calls: list[CallSpec] = []
-    for name, size in enclaves:
+    for name, size in cast.enclaves:
         calls += _life(rng, name, size)
+    calls += [CallSpec("vepc-open", (name,)) for name, _ in cast.vepcs]
     while len(calls) < length:
-        name, size = rng.choice(enclaves)
-        calls.append(_call(rng, name, size, sum(epc)))
+        calls.append(_call(rng, cast, sum(epc)))
+    if cast.children:  # a child is born once
+        calls.insert(rng.randrange(len(calls)), CallSpec("fork", ("A", "C")))
     low = rng.randint(1, 4)
     return Scenario(
         f"drawn-{seed}",
@@ -32,9 +55,18 @@ def program(seed: int, length: int = 30) -> Scenario:
         va_slots=rng.choice((2, 3, 8)),
         sgx2=rng.random() < 0.85,
         ksgxd=False,
-        enclaves=enclaves,
+        enclaves=cast.enclaves,
+        children=cast.children,
+        vepcs=cast.vepcs,
         tasks=(TaskLine("T", tuple(calls), rng.randrange(len(epc))),),
     )
+
+
+def _cast(rng: Random) -> Cast:
+    enclaves = tuple((name, rng.choice(SIZES)) for name in "AB"[: rng.randint(1, 2)])
+    children = (("C", "A"),) if rng.random() < 0.3 else ()
+    vepcs = (("V", rng.randint(1, 3)), ("W", 1)) if rng.random() < 0.2 else ()
+    return Cast(enclaves, children, vepcs)
 
 
 def _epc(rng: Random) -> tuple[int, ...]:
@@ -43,9 +75,17 @@ def _epc(rng: Random) -> tuple[int, ...]:
     return (rng.randint(1, 8), rng.randint(1, 8))
 
 
+def _pages(rng: Random, size: int) -> str:
+    """One page, or now and then a range."""
+    first = rng.randrange(size)
+    last = rng.randrange(first, size) if rng.random() < 0.3 else first
+    return str(first) if first == last else f"{first}-{last}"
+
+
 def _life(rng: Random, name: str, size: int) -> list[CallSpec]:
     """How a loader builds an enclave; now and then a step is left out."""
-    out = [CallSpec("open", (name,)), CallSpec("create", (name,))]
+    create = "create-debug" if rng.random() < 0.2 else "create"
+    out = [CallSpec("open", (name,)), CallSpec(create, (name,))]
     for page in range(rng.randint(0, size)):
         out.append(CallSpec("add", (name, str(page), rng.choice(("reg", "reg", "reg", "tcs")))))
     out.append(CallSpec("init", (name,)))
@@ -54,18 +94,51 @@ def _life(rng: Random, name: str, size: int) -> list[CallSpec]:
     return out
 
 
-def _call(rng: Random, name: str, size: int, epc: int) -> CallSpec:
-    page = str(rng.randrange(size))
+def _call(rng: Random, cast: Cast, epc: int) -> CallSpec:
     draw = rng.random()
     if draw < 0.3:
         return CallSpec(rng.choice(("reclaim", "reclaim", "direct")))
     if draw < 0.32:
         return CallSpec("poison", (str(rng.randrange(epc)),))
-    verb = rng.choice(USUAL) if draw < 0.94 else rng.choice(ODD)
-    if verb.startswith("modify-"):
-        return CallSpec("modify", (name, page, verb.removeprefix("modify-")))
-    if verb == "add":
-        return CallSpec("add", (name, page, rng.choice(("reg", "tcs"))))
+    if cast.vepcs and draw < 0.5:
+        return _guest(rng, cast)
+    if cast.children and draw < 0.34:
+        return CallSpec("exit", (rng.choice("CCCA"),))
+    return _of_process(rng, cast, rng.choice(USUAL) if draw < 0.9 else rng.choice(ODD))
+
+
+def _of_process(rng: Random, cast: Cast, verb: str) -> CallSpec:
+    name, size = cast.process(rng)
+    page = str(rng.randrange(size))
+    match verb.partition("-")[0]:
+        case "modify":
+            return CallSpec("modify", (name, _pages(rng, size), verb.removeprefix("modify-")))
+        case "add":
+            return CallSpec("add", (name, _pages(rng, size), rng.choice(("reg", "tcs"))))
+        case "restrict":
+            return CallSpec("restrict", (name, _pages(rng, size), rng.choice(("r", "rw", "w"))))
+        case "remove":
+            return CallSpec("remove", (name, _pages(rng, size)))
+        case "mprotect":
+            return CallSpec("mprotect", (name, page, rng.choice(RIGHTS)))
+        case "mmap":
+            return CallSpec("mmap", (name, rng.choice(RIGHTS)))
     if verb in ("init", "create", "munmap", "close"):
         return CallSpec(verb, (name,))
     return CallSpec(verb, (name, page))
+
+
+def _guest(rng: Random, cast: Cast) -> CallSpec:
+    name, size = rng.choice(cast.vepcs)
+    page = str(rng.randrange(size))
+    match rng.randrange(12):
+        case 0:
+            return CallSpec("vepc-close", (name,))
+        case 1:
+            return CallSpec("vepc-remove-all", (name,))
+        case 2 | 3 | 4:
+            return CallSpec("guest-touch", (name, page))
+        case 5 | 6 | 7:
+            return CallSpec("guest-ecreate", (name, page))
+    other, room = rng.choice(cast.vepcs)
+    return CallSpec("guest-eadd", (name, page, other, str(rng.randrange(room))))

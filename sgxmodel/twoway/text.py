@@ -14,6 +14,8 @@ from sgxmodel.twoway.state import STUCK, Difference
 
 NOT_DRAWN = {
     "signal": "has no one to interrupt in a program of one task",
+    "stop-ksgxd": "has no ksgxd to stop",
+    "-EINTR": "needs a signal",
     "-EBUSY": "needs a call that overlaps",
     "-EAGAIN": "needs a call that overlaps",
     "-ERESTARTSYS": "needs a signal",

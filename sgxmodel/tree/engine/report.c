@@ -180,21 +180,31 @@ void eng_printk(const char *fmt, ...)
 
 /* -- the trace --------------------------------------------------------------------------- */
 
+/* A name behind a wild pointer may hold anything; a line is a line. */
+static void printable(char *text, int n)
+{
+	for (; n > 0; n--, text++)
+		if ((unsigned char)*text < ' ' || (unsigned char)*text > '~')
+			*text = '?';
+}
+
 void trace_event(const void *pc, const char *fmt, ...)
 {
 	char line[400];
 	va_list args;
-	int n;
+	int n, start;
 
 	(void)pc;
 	n = snprintf(line, sizeof(line), "%u\t%d\t%d\t%lx\t%lx\t", W.step, W.current,
 		     cur()->in_call ? cur()->first_call + cur()->call : -1,
 		     (unsigned long)driver_pc(), (unsigned long)line_pc());
+	start = n;
 	va_start(args, fmt);
 	n += vsnprintf(line + n, sizeof(line) - n - 2, fmt, args);
 	va_end(args);
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
+	printable(line + start, n - start);
 	line[n++] = '\n';
 	if (keep->trace_len + n + 1 > keep->trace_cap) {
 		if (keep->trace_cap > (8U << 20))

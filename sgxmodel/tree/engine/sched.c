@@ -639,7 +639,8 @@ static void bench_main(struct task *task)
 {
 	int other = 1 - task->id;
 
-	while (bench_left--) {
+	while (bench_left) {
+		bench_left--;
 		W.current = other;
 		coro_switch(&task->sp, W.task[other].sp);
 	}
