@@ -92,6 +92,7 @@ def plot(cells: Iterable[Cell], file: Path) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
+    matplotlib.rcParams["svg.hashsalt"] = "growth"
     from matplotlib import pyplot
 
     figure, axes = pyplot.subplots(figsize=(6, 4))
@@ -106,7 +107,7 @@ def plot(cells: Iterable[Cell], file: Path) -> None:
     axes.set(xlabel="pages", ylabel="states", yscale="log")
     axes.legend(fontsize="small")
     figure.tight_layout()
-    figure.savefig(file)
+    figure.savefig(file, metadata={"Date": None} if file.suffix == ".svg" else None)
 
 
 if __name__ == "__main__":

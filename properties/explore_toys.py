@@ -156,6 +156,8 @@ def toy(seed: int, of: type[Toy] = Toy) -> Toy:
     kind = rng.choice(("deadlock", "assert", "invariant", "final"))
     slots = rng.sample(range(LOCKS, LOCKS + DATA), 2)
     made = of(programs)
+    if seed % 3 == 0:
+        made.kinds = [*made.kinds[:LOCKS], *("data" for _ in range(DATA))]
     if kind == "assert":
         programs[0].append(("assert", slots[0], rng.randrange(3)))
     elif kind == "invariant":

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from properties.peers_steps import (
+    BEING,
     FREE,
     ISOLATED,
     LARGE,
@@ -43,13 +44,13 @@ class Peers(Lines):
         self.checks: Sequence[Check] = (self.check,)
         n, e = size.n, size.e
         self.flags = 5
-        self.link = self.flags + n
-        self.own = self.link + n
+        self.own = self.flags + 6 * n
         self.ref = self.own + n - 1
         self.el = self.ref + e + 1
         self.kinds: Sequence[str] = (
             ["free", "unreclaimable", "list", "isolated", "lru"]
-            + ["flags"] * n + ["link"] * n + ["own"] * n + ["ref"] * e + ["el"] * e
+            + [flag for flag in ("T", "P", "E", "V", "linked", "being") for _ in range(n)]
+            + ["own"] * n + ["ref"] * e + ["el"] * e
         )  # fmt: skip
         faults = [(j - 1) % e + 1 for j in range(1, size.nf + 1)]
         self.enclave = [0, *range(1, e + 1), *faults]
@@ -66,8 +67,8 @@ class Peers(Lines):
         s = self.size
         tracked = range(s.p0)
         row: list[Any] = [frozenset(range(s.p0, s.n)), frozenset(), tuple(tracked), (), 0]
-        row += [T | E if p < s.p0 else 0 for p in range(s.n)]
-        row += [LINKED if p < s.p0 else 0 for p in range(s.n)]
+        for flag in range(6):
+            row += [int(flag in (T, E, LINKED) and p < s.p0) for p in range(s.n)]
         row += [p % s.e + 1 if p < s.p0 else 0 for p in range(s.n)]
         faults = self.enclave[1 + s.e :]
         row += [1 + faults.count(e) for e in range(1, s.e + 1)]
@@ -128,17 +129,17 @@ class Peers(Lines):
         if sum(map(len, queues)) != len(frozenset().union(*queues)):
             out.append(Problem("I1", "a page is on two lists"))
         for p in range(self.size.n):
-            flags, queued = row[self.flags + p], p in queues[2] or p in queues[3]
-            if p in queues[0] and (flags or row[self.link + p] & LINKED):
+            queued = p in queues[2] or p in queues[3]
+            if p in queues[0] and any(row[self._at(flag, p)] for flag in (T, P, E, V, LINKED)):
                 out.append(Problem("I2", f"page {p} is free and in use"))
-            if flags & P and not queued:
+            if row[self._at(P, p)] and not queued:
                 out.append(Problem("I3", f"page {p} is in progress on no list"))
-            if flags & V and queued:
+            if row[self._at(V, p)] and queued:
                 out.append(Problem("I4", f"page {p} is a version array on a list"))
         return out
 
     def visible(self, slot: int, held: frozenset[int]) -> bool:
-        return slot < LRU or self.flags <= slot < self.own
+        return slot < LRU or self.flags <= slot < self._at(BEING, 0)
 
     def final(self, row: Row) -> list[Problem]:
         lost = len(row[FREE]) != self.size.n

@@ -11,8 +11,8 @@ import attrs
 from sgxmodel.search.explore.machine import Broken, Plain
 
 NONE = 15
-T, P, E, V = 1, 2, 4, 8
-LINKED, BEING = 1, 2
+T, P, E, V, LINKED, BEING = range(6)
+"""A page's flags: one slot each, as each is a variable of its own in the other tools' models."""
 
 
 @attrs.frozen
@@ -46,7 +46,6 @@ class Lines(Plain):
     size: Size
     bug: int
     flags: int
-    link: int
     own: int
     ref: int
     el: int
@@ -58,12 +57,23 @@ class Lines(Plain):
         S.release(lock)
         S[lock] = 0
 
+    def _at(self, flag: int, page: int) -> int:
+        """The slot of a page's flag."""
+        return self.flags + flag * self.size.n + page
+
+    def _clear(self, S: Any, page: int) -> None:
+        for flag in (T, P, E, V):
+            S[self._at(flag, page)] = 0
+
+    def _busy(self, S: Any, page: int) -> bool:
+        return bool(S[self._at(T, page)] and S[self._at(P, page)])
+
     def _pick(self, t: int, S: Any) -> list[int]:
         """Pages of the enclave that could be removed."""
         out = []
         for p in range(self.size.n):
-            if S[self.own + p] == self.enclave[t] and S[self.link + p] == LINKED:
-                if not S[self.flags + p] & V:
+            if S[self.own + p] == self.enclave[t] and S[self._at(LINKED, p)]:
+                if not (S[self._at(BEING, p)] or S[self._at(V, p)]):
                     out.append(p)
         return out
 
@@ -76,7 +86,7 @@ class Lines(Plain):
     def _free(self, S: Any, page: int) -> None:
         if page in S[FREE]:
             raise Broken("I6", f"page {page} is freed twice")
-        S[self.link + page] = S[self.link + page] & ~LINKED
+        S[self._at(LINKED, page)] = 0
         S[self.own + page] = 0
         S[FREE] = S[FREE] | {page}
 
@@ -98,7 +108,7 @@ class Lines(Plain):
         if cur == last:
             raise Broken("I7", f"the scan meets page {cur} again")
         after, keep = 2, cur
-        if not S[self.flags + cur] & E:
+        if not S[self._at(E, cur)]:
             after, keep = (1, NONE) if self.bug == 2 else (5, cur)
         return (after, rounds, cnt + 1, keep, idx, re, cur, rp)
 
@@ -110,7 +120,7 @@ class Lines(Plain):
         return (3, *x[1:])
 
     def _3(self, t: int, x: Any, c: int, S: Any) -> Any:
-        S[self.flags + x[3]] = S[self.flags + x[3]] | P
+        S[self._at(P, x[3])] = 1
         return (31, *x[1:])
 
     def _31(self, t: int, x: Any, c: int, S: Any) -> Any:
@@ -119,7 +129,7 @@ class Lines(Plain):
         return (1, *x[1:3], NONE, *x[4:])
 
     def _4(self, t: int, x: Any, c: int, S: Any) -> Any:
-        S[self.flags + x[3]] = S[self.flags + x[3]] & ~T
+        S[self._at(T, x[3])] = 0
         return (5, *x[1:])
 
     def _5(self, t: int, x: Any, c: int, S: Any) -> Any:
@@ -145,7 +155,7 @@ class Lines(Plain):
     def _9(self, t: int, x: Any, c: int, S: Any) -> Any:
         if c:
             return (92, *x[1:])
-        S[self.link + x[3]] = S[self.link + x[3]] | BEING
+        S[self._at(BEING, x[3])] = 1
         return (91, *x[1:])
 
     def _91(self, t: int, x: Any, c: int, S: Any) -> Any:
@@ -157,14 +167,14 @@ class Lines(Plain):
         return (110 if self.bug == 3 else 10, *x[1:])
 
     def _110(self, t: int, x: Any, c: int, S: Any) -> Any:
-        S[self.flags + x[3]] = S[self.flags + x[3]] & ~P
+        S[self._at(P, x[3])] = 0
         return (10, *x[1:])
 
     def _10(self, t: int, x: Any, c: int, S: Any) -> Any:
         return (12 if self.bug == 3 else 11, *x[1:])
 
     def _11(self, t: int, x: Any, c: int, S: Any) -> Any:
-        S[self.flags + x[3]] = S[self.flags + x[3]] & ~P
+        S[self._at(P, x[3])] = 0
         return (12, *x[1:])
 
     def _12(self, t: int, x: Any, c: int, S: Any) -> Any:
@@ -195,7 +205,7 @@ class Lines(Plain):
         return (17, *x[1:3], cur, x[4], S[self.own + cur], *x[6:])
 
     def _17(self, t: int, x: Any, c: int, S: Any) -> Any:
-        S[self.link + x[3]] = 0
+        S[self._at(LINKED, x[3])] = S[self._at(BEING, x[3])] = 0
         return (18, *x[1:])
 
     def _18(self, t: int, x: Any, c: int, S: Any) -> Any:
@@ -208,7 +218,7 @@ class Lines(Plain):
         return (20, *x[1:5], 0, *x[6:])
 
     def _20(self, t: int, x: Any, c: int, S: Any) -> Any:
-        S[self.flags + x[3]] = 0
+        self._clear(S, x[3])
         return (21, *x[1:])
 
     def _21(self, t: int, x: Any, c: int, S: Any) -> Any:
@@ -233,7 +243,7 @@ class Lines(Plain):
     def _50(self, t: int, x: Any, c: int, S: Any) -> Any:
         e = self.enclave[t] or x[5]
         for p in range(self.size.n):
-            if S[self.own + p] == e and S[self.link + p] & LINKED:
+            if S[self.own + p] == e and S[self._at(LINKED, p)]:
                 return self._with(t, x, 51, p)
         if t:
             return self._with(t, x, 99, NONE)
@@ -246,15 +256,15 @@ class Lines(Plain):
 
     def _52(self, t: int, x: Any, c: int, S: Any) -> Any:
         page = x[self._cursor(t)]
-        if S[self.flags + page] & (T | P) == T | P:
+        if self._busy(S, page):
             raise Broken("I5", f"page {page} is dropped while in progress")
         self._drop(S, page)
         return (53, *x[1:])
 
     def _53(self, t: int, x: Any, c: int, S: Any) -> Any:
         page = x[self._cursor(t)]
-        S[self.flags + page] = 0
-        S[self.link + page] = S[self.link + page] & ~BEING
+        self._clear(S, page)
+        S[self._at(BEING, page)] = 0
         return (54, *x[1:])
 
     def _54(self, t: int, x: Any, c: int, S: Any) -> Any:
@@ -280,13 +290,13 @@ class Lines(Plain):
         return (63, *x[1:])
 
     def _63(self, t: int, x: Any, c: int, S: Any) -> Any:
-        if S[self.flags + x[2]] & (T | P) == T | P and self.bug != 1:
+        if self._busy(S, x[2]) and self.bug != 1:
             return (66, *x[1:])
         self._drop(S, x[2])
         return (64, *x[1:])
 
     def _64(self, t: int, x: Any, c: int, S: Any) -> Any:
-        S[self.flags + x[2]] = 0
+        self._clear(S, x[2])
         return (65, *x[1:])
 
     def _65(self, t: int, x: Any, c: int, S: Any) -> Any:
@@ -314,7 +324,7 @@ class Lines(Plain):
             return (76, *x[1:])
         p = min(S[FREE])
         S[FREE] = S[FREE] - {p}
-        S[self.link + p] = S[self.link + p] | LINKED
+        S[self._at(LINKED, p)] = 1
         S[self.own + p] = self.enclave[t]
         return (72, x[1], p, c + 1)
 
@@ -322,8 +332,9 @@ class Lines(Plain):
         return (73, *x[1:])
 
     def _73(self, t: int, x: Any, c: int, S: Any) -> Any:
-        kinds = {1: T | E, 2: V | T if self.bug == 4 else V, 3: T}
-        S[self.flags + x[2]] = S[self.flags + x[2]] | kinds[x[3]]
+        kinds = {1: (T, E), 2: (V, T) if self.bug == 4 else (V,), 3: (T,)}
+        for flag in kinds[x[3]]:
+            S[self._at(flag, x[2])] = 1
         return (74, *x[1:])
 
     def _74(self, t: int, x: Any, c: int, S: Any) -> Any:

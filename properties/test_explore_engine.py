@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 
 from properties.explore_toys import LOCKS, Open, Toy, toy
-from sgxmodel.search.explore.discipline import RACY
+from sgxmodel.search.explore.discipline import LOCKED, RACY, Discipline
 from sgxmodel.search.explore.explorer import Budget, Count, Explorer, Finding, Foreign, Result
 from sgxmodel.search.explore.liveness import fair_cycle
 from sgxmodel.search.explore.races import Races
 from sgxmodel.search.explore.rows import Memo, Rows
 from sgxmodel.search.explore.saved import Saved
+from sgxmodel.search.explore.step import Step
 from sgxmodel.search.explore.zero_one import smallest
 
 A, B = 0, 1
@@ -205,3 +206,35 @@ def test_what_is_read_in_two_orders_is_remembered_right() -> None:
     for i, packed in enumerate(states):
         assert memo.get(packed) in (None, str(i))
     assert memo.get(states[-1]) == "7"
+
+
+def test_a_reader_that_keeps_the_writers_out_makes_one_step() -> None:
+    """X is written under A and read without it elsewhere: under A a read is no step of its own."""
+    reads = [("lock", A), ("load", X), ("increment", Y), ("unlock", A)]
+    writes = [("lock", A), ("increment", X), ("unlock", A)]
+    glance = [("load", X)]
+    explorer = explore(Toy([reads, writes, glance]), reduction=True)
+    assert explorer.discipline.of(X) is RACY
+    assert {len(o.choices) for o in first_step(explorer, 0).outcomes} == {4}
+    first = [("lock", A), ("load", X), ("load", X), ("unlock", A)]
+    alone = explore(Toy([first, [("increment", X)], glance]), reduction=True)
+    assert {len(o.choices) for o in first_step(alone, 0).outcomes} == {2}
+
+
+def test_a_write_that_a_reader_did_not_keep_out_ends_the_belief() -> None:
+    discipline = Discipline(["of pages", "of pages"])
+    discipline.lower(0, RACY)
+    discipline.fallen = False
+    reader, writer = frozenset({A}), frozenset({B})
+    assert discipline.access(1, False, reader) == LOCKED
+    assert not discipline.fallen
+    assert discipline.access(1, True, reader | writer) == RACY
+    assert not discipline.fallen
+    discipline.access(1, True, writer)
+    assert discipline.fallen
+    assert discipline.access(1, False, reader) == RACY
+
+
+def first_step(explorer: Explorer, t: int) -> Step:
+    shared, local_ids = explorer.space.first()
+    return explorer.space.step(t, shared, local_ids[t])

@@ -22,15 +22,17 @@ from sgxmodel.machine.edit import edited
 from sgxmodel.machine.system import _dereference
 from sgxmodel.mutate import listed, runner, schema
 from sgxmodel.mutate.apply import apply
-from sgxmodel.mutate.campaign import Campaign, SetupError
-from sgxmodel.mutate.catalogue import Mutant, catalogue, mutants_of
+from sgxmodel.mutate.campaign import Campaign, SetupError, emptied
+from sgxmodel.mutate.catalogue import Mutant, catalogue, mutants_of, with_changes
 from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.judge import Job, Limits, judge
 from sgxmodel.mutate.processes import Processes, WorkerDied
 from sgxmodel.mutate.scope import functions_in
 from sgxmodel.mutate.store import Store, setting
 from sgxmodel.revisions import revision
+from sgxmodel.scenario.build import build
 from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.search.sequential import sequential_outcomes
 
 FIXED = revision("list_fixed")
 DROP_TEST = (
@@ -429,3 +431,13 @@ def test_apply_changes_the_one_function(tmp_path: Path) -> None:
     ]
     assert len(changed) == 1
     assert "list_move_tail" in changed[0][1]
+
+
+def test_a_call_that_touches_nothing_returns_before_the_first_step() -> None:
+    """Every order of whole calls is run of such a mutant, too."""
+    base = revision("list_fixed")
+    fn = base.program.functions["user_touch"].source
+    mutant = with_changes(base, "idle", (("user_touch", emptied(fn)),))
+    world = build(mutant, SCENARIOS["fault-reclaim"])
+    outcomes = sequential_outcomes(world)
+    assert outcomes[0, 0] == {"0"}

@@ -45,7 +45,7 @@ def said(result: ScenarioResult) -> tuple[object, ...]:
 def test_a_search_in_pieces_ends_as_a_whole_one(target: str, reduction: bool) -> None:
     whole = explored(target, reduction, None, b"")
     pieces, data = 0, b""
-    for limit in range(100, whole.evidence.states, 400):
+    for limit in range(100, whole.evidence.states, whole.evidence.states // 5):
         result = explored(target, reduction, limit, data)
         if not result.unfinished:
             break

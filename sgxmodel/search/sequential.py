@@ -84,12 +84,13 @@ def _run(
 ) -> set[tuple[int, int]]:
     """One order.  Calls that do not end without help are left undecided."""
     watch = _Results(outcomes)
-    system = world.system(watch)
+    system = System(world.image, world.tasks, world.first.copy(), watch)
     watch.system = system
+    system.start()  # a call without a shared access returns here
     daemons = [t for t, spec in enumerate(world.tasks) if spec.daemon]
     for t in order:
         start = system.position[t]
-        while system.position[t] == start:
+        while system.position[t] == start and not system.done(t):
             if system.stopped or system.steps > ORDER_STEPS:
                 return _unfinished(system)
             if system.enabled(t):

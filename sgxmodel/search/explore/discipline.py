@@ -7,9 +7,11 @@ counts as a lock.  *Owned*: no lock, but no two steps that are enabled together
 touch it with one of them writing (an object that others cannot reach yet, or
 no longer).  *Racy*: all others.  Everything begins as locked; evidence moves a
 slot, with its whole kind, down, and what was explored on the old belief is
-thrown away.  That a search under the beliefs that it never contradicts misses
-nothing is the argument of Stoller and Cohen (FMSD 28(3), 2006): the first
-access that breaks a discipline is also met by the reduced search.
+thrown away.  A read of a slot that is not locked is as good as locked while the
+reader has a lock that is held at every write of it: no write can come between.
+That a search under the beliefs that it never contradicts misses nothing is the
+argument of Stoller and Cohen (FMSD 28(3), 2006): the first access that breaks a
+discipline is also met by the reduced search.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ Locks = frozenset[int]
 """Slots of the locks held, and ``~t`` for the task itself."""
 Touch = tuple[int, bool, Locks]
 """(slot, whether written, locks held)."""
-Learnt = tuple[dict[str, int], dict[int, Locks], set[int]]
-"""Classes by kind, locks held at every access by slot, slots that were written."""
+Learnt = tuple[dict[str, int], dict[int, Locks], dict[int, Locks]]
+"""Classes by kind; by slot the locks held at every access, and at every write."""
 
 
 class Discipline:
@@ -33,16 +35,17 @@ class Discipline:
         self.kinds = kinds
         self.classes: dict[str, int] = {}
         self.locks: dict[int, Locks] = {}
-        self.written: set[int] = set()
+        self.writers: dict[int, Locks] = {}
+        self.trusted: dict[int, set[Locks]] = {}
         self.fallen = False
 
     def learnt(self) -> Learnt:
         """A copy of all that is known."""
-        return dict(self.classes), dict(self.locks), set(self.written)
+        return dict(self.classes), dict(self.locks), dict(self.writers)
 
     def knows(self, learnt: Learnt) -> None:
         """Go on from what was learnt before."""
-        self.classes, self.locks, self.written = learnt
+        self.classes, self.locks, self.writers = learnt
 
     def of(self, slot: int) -> int:
         return self.classes.get(self.kinds[slot], LOCKED)
@@ -55,10 +58,30 @@ class Discipline:
         elif not before <= held:
             self.locks[slot] = before & held
         if wrote:
-            self.written.add(slot)
-        if self.of(slot) is LOCKED and slot in self.written and not self.locks[slot]:
+            self._wrote(slot, held)
+        if self.of(slot) is LOCKED and slot in self.writers and not self.locks[slot]:
             self.lower(slot, OWNED)
-        return self.of(slot)
+        kind = self.of(slot)
+        if kind is not LOCKED and not wrote and self._alone(slot, held):
+            return LOCKED
+        return kind
+
+    def _wrote(self, slot: int, held: Locks) -> None:
+        before = self.writers.get(slot)
+        if before is not None and before <= held:
+            return
+        now = self.writers[slot] = held if before is None else before & held
+        if any(not reader & now for reader in self.trusted.get(slot, ())):
+            del self.trusted[slot]
+            self.fallen = True
+
+    def _alone(self, slot: int, held: Locks) -> bool:
+        """Whether a reader keeps all writers out; to be held to it."""
+        writers = self.writers.get(slot)
+        if writers is not None and not writers & held:
+            return False
+        self.trusted.setdefault(slot, set()).add(held)
+        return True
 
     def together(self, ours: frozenset[Touch], theirs: frozenset[Touch]) -> None:
         """Two steps of two tasks are enabled in one state."""

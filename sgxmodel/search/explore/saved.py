@@ -18,7 +18,7 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.search.explore.discipline import Learnt
+from sgxmodel.search.explore.discipline import Learnt, Locks
 
 Levels = Sequence[Sequence[int]]
 
@@ -49,11 +49,11 @@ class Saved:
     def pack(self) -> bytes:
         """As bytes: a line of JSON, then what takes space."""
         mark = self.mark
-        classes, locks, written = mark.learnt
+        classes, locks, writers = mark.learnt
         size = _size(mark.widths)
         head = {
             **attrs.asdict(mark, filter=attrs.filters.exclude("learnt"), recurse=False),
-            "learnt": [classes, [[s, sorted(held)] for s, held in locks.items()], sorted(written)],
+            "learnt": [classes, _listed(locks), _listed(writers)],
             "levels": [len(level) for level in self.levels],
         }
         squeeze = zlib.compressobj(1)
@@ -68,8 +68,9 @@ class Saved:
         line, _, rest = data.partition(b"\n")
         head: dict[str, Any] = json.loads(line)
         lengths = head.pop("levels")
-        classes, locks, written = head.pop("learnt")
-        learnt = (classes, {s: frozenset(held) for s, held in locks}, set(written))
+        classes, *held = head.pop("learnt")
+        locks, writers = ({slot: frozenset(by) for slot, by in pairs} for pairs in held)
+        learnt = (classes, locks, writers)
         widths = tuple(head.pop("widths"))
         mark = Mark(levels=len(lengths), widths=widths, learnt=learnt, **head)
         raw = zlib.decompress(rest)
@@ -78,6 +79,10 @@ class Saved:
         log.frombytes(raw[:end])
         levels = list(_levels(memoryview(raw)[end:], lengths, _size(widths)))
         return Saved(mark, _little(log), levels)
+
+
+def _listed(locks: dict[int, Locks]) -> list[list[Any]]:
+    return [[slot, sorted(held)] for slot, held in locks.items()]
 
 
 def _size(widths: Iterable[int]) -> int:
