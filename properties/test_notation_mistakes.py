@@ -152,7 +152,7 @@ def test_the_same_field_may_be_in_two_structs() -> None:
 
 def test_model_code_does_not_run_by_itself() -> None:
     with pytest.raises(TypeError, match="run it through a System"):
-        toy.toy_both(None)  # type: ignore[arg-type]
+        toy.toy_both(None)  # type: ignore[arg-type]  # it never looks at it
     with pytest.raises(TypeError, match="only functions of the notation"):
         toy.toy_whoami()
 
