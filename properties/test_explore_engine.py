@@ -73,24 +73,17 @@ def test_the_smallest_counterexample_is_no_shorter_than_a_shortest_path(seed: in
 
 def preemptions_of(machine: Toy, finding: Finding) -> int:
     """Counted on the path itself, step by step; toys do not yield."""
-    explorer = Explorer(machine, reduction=False)
-    explorer.space = explorer_space(explorer)
-    shared, local_ids = explorer.space.first()
+    space = explore(machine).graph.space
+    packed, local_ids = space.first()
     count, current = 0, -1
     for move in finding.path:
         if current >= 0 and move.task != current:
-            count += bool(explorer.space.step(current, shared, local_ids[current]).outcomes)
+            count += bool(space.step(current, packed, local_ids[current]).outcomes)
         current = move.task
-        outcome = explorer.space.step(current, shared, local_ids[current]).outcomes[move.choice]
-        local_ids[current] = explorer.space.local_id(current, outcome.local)
-        if outcome.delta:
-            shared = explorer.space.follows(shared, explorer.space.change(outcome.delta))
+        outcome = space.step(current, packed, local_ids[current]).outcomes[move.choice]
+        local_ids[current] = space.local_id(current, outcome.local)
+        packed = space.packer.applied(packed, space.change(outcome.delta))
     return count
-
-
-def explorer_space(explorer: Explorer) -> Any:
-    explorer.run()
-    return explorer.space
 
 
 def test_a_fair_loop_is_shown_as_stem_and_loop() -> None:
@@ -236,5 +229,4 @@ def test_a_write_that_a_reader_did_not_keep_out_ends_the_belief() -> None:
 
 
 def first_step(explorer: Explorer, t: int) -> Step:
-    shared, local_ids = explorer.space.first()
-    return explorer.space.step(t, shared, local_ids[t])
+    return explorer.graph.step(t, explorer.start)

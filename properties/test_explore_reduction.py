@@ -20,15 +20,15 @@ SHARDS = 8
 def states(explorer: Explorer) -> Iterator[tuple[Any, ...]]:
     """(shared state, local state of every task), as the machine has them."""
     for state in explorer.seen:
-        row = explorer.space.row(state & explorer.shared)
-        yield (row, *(explorer.local(t, state) for t in explorer.tasks))
+        row = explorer.graph.row(state)
+        yield (row, *(explorer.graph.local(t, state) for t in explorer.tasks))
 
 
 def at_rest(explorer: Explorer) -> set[tuple[Any, ...]]:
     """The states in which nobody can run."""
     stuck = explorer.seen
-    for table in explorer.tables:
-        stuck = {state for state in stuck if not table[state & table.mask]}
+    for t in explorer.tasks:
+        stuck = {state for state in stuck if not explorer.graph.following(t, state)}
     kept = explorer.seen
     explorer.seen = stuck
     found = set(states(explorer))

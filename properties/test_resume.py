@@ -110,8 +110,8 @@ def test_what_does_not_fit_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch)
         patch.setattr(resume, "_code", lambda: "other code")
         assert "the model's code is not what it was" in refused(file)
     with monkeypatch.context() as patch:
-        patch.setattr(resume, "VERSION", 2)
-        assert "version 1, this sgxmodel reads 2" in refused(file)
+        patch.setattr(resume, "VERSION", 3)
+        assert "version 2, this sgxmodel reads 3" in refused(file)
     result = check("list_fixed", "-s", SCENARIO.name, "--resume", str(file))
     assert (result.exit_code, result.stdout) == (2, "")
 
@@ -131,8 +131,7 @@ def test_a_whole_file_with_nonsense_in_it_is_refused() -> None:
     file = unfinished()
     of = resume.about("list_fixed", SCENARIO, True)
     saved, seen = resume.unpack(explored("list_fixed", True, 500, b"").unfinished, of, "file")
-    log = saved.log[:]
-    log[1] += 99
+    log = [*saved.log[1:], saved.log[0]]
     levels = [[*saved.levels[0], 7], *saved.levels[1:]]
     proof = attrs.evolve(saved.mark, proof=saved.mark.proof + 1)
     for changes in ({"log": log}, {"levels": levels}, {"mark": proof}):

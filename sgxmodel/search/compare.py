@@ -206,6 +206,7 @@ class _Side:
         self.machine = Observed(world)
         self.explorer = Explorer(self.machine, reduction=False, budget=bound.budget())
         self.result = self.explorer.run()
+        self.graph = self.explorer.graph
         self.rows: dict[int, tuple[object, ...]] = {}
         self.after: dict[int, list[int]] = {}
         self.known: dict[int, int] = {}
@@ -215,8 +216,8 @@ class _Side:
         if after is None:
             after = self.after[state] = [
                 state + difference
-                for table in self.explorer.tables
-                for difference in table[state & table.mask]
+                for t in self.explorer.tasks
+                for difference in self.graph.following(t, state)
             ]
         return after
 
@@ -224,12 +225,12 @@ class _Side:
         """How a state looks."""
         known = self.known.get(state)
         if known is None:
-            explorer = self.explorer
-            shared = state & explorer.shared
+            graph = self.graph
+            shared = state & graph.fields.shared
             row = self.rows.get(shared)
             if row is None:
-                row = self.rows[shared] = self.eye.look(explorer.space.row(shared))
-            locals_ = [explorer.local(t, state) for t in explorer.tasks]
+                row = self.rows[shared] = self.eye.look(graph.row(state))
+            locals_ = [graph.local(t, state) for t in graph.tasks]
             said: list[object] = []
             for local in locals_:
                 (call, result), complaints = self.machine.said(local)
@@ -290,13 +291,9 @@ class _Side:
         raise RuntimeError("a trace without a run: a defect of sgxmodel")
 
     def _moves(self, state: int) -> Iterator[tuple[Move, int]]:
-        explorer = self.explorer
-        for table in explorer.tables:
-            shared, local = table.split(state)
-            space = explorer.space
-            for way in space.ways(table.t, space.step(table.t, shared, local)):
-                move = Move(table.t, way[3].choices[0])
-                yield move, state + table.difference(shared, local, way)
+        for t in self.explorer.tasks:
+            for after, outcome in self.graph.ends(t, state):
+                yield Move(t, outcome.choices[0]), after
 
 
 Node = tuple[int, Entries, Entries]

@@ -29,7 +29,7 @@ from sgxmodel.scenario.text import format
 from sgxmodel.search.explore.saved import Saved
 
 HEADER = b"sgxmodel search "
-VERSION = 1
+VERSION = 2
 ROOMS = (
     "machine",
     "kernel",

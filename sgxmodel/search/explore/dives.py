@@ -13,8 +13,8 @@ from random import Random
 
 from sgxmodel.search.explore.discipline import Discipline, Touch
 from sgxmodel.search.explore.machine import Machine
+from sgxmodel.search.explore.space import Space
 from sgxmodel.search.explore.step import Transactions
-from sgxmodel.search.explore.tables import Space
 
 ROUNDS, DIVES, DEEPEST = 12, 24, 2_000
 
@@ -36,11 +36,11 @@ def learn(machine: Machine, discipline: Discipline) -> int:
 
 def _dive(space: Space, discipline: Discipline, rng: Random) -> None:
     """One run.  Who ran last runs on in half of the cases: some faults need long stretches."""
-    shared, local_ids = space.first()
+    packed, local_ids = space.first()
     last = -1
     pairs: set[tuple[frozenset[Touch], frozenset[Touch]]] = set()
     for _ in range(DEEPEST):
-        steps = [space.step(t, shared, local) for t, local in enumerate(local_ids)]
+        steps = [space.step(t, packed, local) for t, local in enumerate(local_ids)]
         for one, two in combinations(steps, 2):
             if one.owned and two.owned and (one.owned, two.owned) not in pairs:
                 pairs.add((one.owned, two.owned))
@@ -52,5 +52,4 @@ def _dive(space: Space, discipline: Discipline, rng: Random) -> None:
         last = t
         ways = [w for w in space.ways(t, steps[t]) if w[3].problem is None]
         change, local_ids[t], _, _ = rng.choice(ways)
-        if change is not None:
-            shared = space.follows(shared, change)
+        packed = space.packer.applied(packed, change)

@@ -4,21 +4,21 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
 
 import attrs
 
 from sgxmodel.search.explore.discipline import Discipline
 from sgxmodel.search.explore.dives import learn
-from sgxmodel.search.explore.machine import Local, Machine, Problem
+from sgxmodel.search.explore.fields import Crowded, Fields
+from sgxmodel.search.explore.graph import Graph
+from sgxmodel.search.explore.machine import Machine, Problem
 from sgxmodel.search.explore.memory import resident, uncollected
+from sgxmodel.search.explore.predicates import Predicate
 from sgxmodel.search.explore.saved import Mark, Saved
 from sgxmodel.search.explore.step import Single, Transactions
-from sgxmodel.search.explore.tables import Space, Table, TooNarrow
 
-SHARED_WIDTH, LOCAL_WIDTH, MORE = 22, 12, 4
-"""Bits for ids at first, and how many more are given when they do not suffice."""
 ENOUGH = 500
 """After a belief fell the search goes on until it has this many states more, and twice
 as many, to learn what else is wrong before it begins anew."""
@@ -76,8 +76,6 @@ class Result:
     transitions: int
     depth: int
     seconds: float
-    shared: int
-    locals: tuple[int, ...]
     executed: int
     restarts: int
     findings: tuple[Finding, ...]
@@ -122,7 +120,6 @@ class Explorer:
         self.keep_going = keep_going
         self.tasks = range(len(machine.names))
         self.discipline = Discipline(machine.kinds)
-        self.widths = [SHARED_WIDTH, *(LOCAL_WIDTH for _ in machine.names)]
         self.executed = 0
         self.restarts = 0
         self.dived = False
@@ -139,62 +136,66 @@ class Explorer:
         return self._result(why)
 
     def _tries(self) -> str:
-        """Begin anew until the beliefs hold and the ids fit."""
-        fresh = True
+        """Begin anew until the beliefs hold."""
+        self._begin()
         while True:
-            if fresh:
-                self.space = Space(self.machine, self._steps())
-            self._pack()
             try:
                 if self.resumed is not None:
                     self._resume(self.resumed)
                 return self._levels()
-            except TooNarrow as narrow:
-                self.widths[narrow.field] += MORE
-                fresh = False
+            except Crowded:
+                self._widen()
             except Fallen:
                 self.restarts += 1
-                self.executed += self.space.executed
-                fresh = True
+                self.executed += self.graph.space.executed
                 if len(self.seen) > WORTH_A_DIVE and not self.dived:
                     self.dived = True
                     self.executed += learn(self.machine, self.discipline)
+                self._begin()
 
-    def _steps(self) -> Single | Transactions:
-        if self.reduction:
-            return Transactions(self.machine, self.discipline)
-        return Single(self.machine)
-
-    def _pack(self) -> None:
-        self.tables = [Table(self.space, t, self.widths) for t in self.tasks]
-        self.shared = (1 << self.widths[0]) - 1
-        state, local_ids = self.space.first()
-        for table, local in zip(self.tables, local_ids, strict=True):
-            state |= local << table.offset
-        self.start = state
-        self.seen = {state}
-        self.levels = [[state]]
+    def _begin(self, fields: Fields | None = None) -> None:
+        machine = self.machine
+        steps = Transactions(machine, self.discipline) if self.reduction else Single(machine)
+        self.graph = Graph(machine, steps, fields)
+        self.predicates = [Predicate(check, self.graph) for check in machine.checks]
+        self.start = self.graph.start
+        self.seen = {self.start}
+        self.levels = [[self.start]]
         self.transitions = 0
         self.findings: dict[str, Finding] = {}
+        self.pairs: set[tuple[int, int]] = set()
+        self.enough = 0
+        self.discipline.fallen = False
         self._mark()
+
+    def _widen(self) -> None:
+        """Ids outgrew their fields: all states move to wider ones."""
+        before, after = self.graph.widen(), self.graph.fields
+        self.start = self.graph.start
+        self.levels = [before.moved(after, level) for level in self.levels]
+        self.seen = {state for level in self.levels for state in level}
+        for predicate in self.predicates:
+            predicate.widened()
+        if not self.enough:
+            self._mark()
 
     # -- to be taken up again -------------------------------------------------------------
 
     def _mark(self) -> None:
         """All of the search up to here is right; what follows may be cut off anywhere."""
-        space = self.space
+        graph = self.graph
         mark = Mark(
             len(self.levels),
-            len(space.log),
-            space.proof,
+            len(graph.log),
+            graph.proof,
             self.transitions,
             self.restarts,
             self.executed,
             self.dived,
-            tuple(self.widths),
+            graph.fields.widths,
             self.discipline.learnt(),
         )
-        self.marked = (mark, space.log, self.levels)
+        self.marked = (mark, graph.log, self.levels)
 
     def save(self) -> Saved:
         """The search up to the last level that was complete."""
@@ -206,17 +207,14 @@ class Explorer:
         self.resumed = None
         mark = saved.mark
         self.discipline.knows(mark.learnt)
-        self.widths = list(mark.widths)
         self.restarts, self.executed, self.dived = mark.restarts, mark.executed, mark.dived
-        self._pack()
         try:
-            log = iter(saved.log)
-            for t, shared, local in zip(log, log, log, strict=True):
-                table = self.tables[t]
-                table[shared | local << table.offset]
-        except (LookupError, ValueError, TypeError) as error:
+            self._begin(Fields(len(self.tasks), mark.widths))
+            for t, state in saved.log:
+                self.graph.meet(t, state)
+        except (LookupError, ValueError, TypeError, Crowded) as error:
             raise Foreign from error
-        if self.space.proof != mark.proof or saved.levels[:1] != self.levels:
+        if self.graph.proof != mark.proof or saved.levels[:1] != self.levels:
             raise Foreign
         self.levels = [list(level) for level in saved.levels]
         self.seen = {state for level in self.levels for state in level}
@@ -228,123 +226,130 @@ class Explorer:
     def _levels(self) -> str:
         """Level after level; what ended the search, empty if there was no more to see."""
         frontier = self.levels[-1]
-        self._bad_rows(frontier)
-        tables = [(table.mask, table) for table in self.tables]
-        pairs: set[object] = set()
-        self.discipline.fallen = False
-        enough = 0
-        while frontier or enough:
-            if self.discipline.fallen:
-                enough = enough or 2 * len(self.seen) + ENOUGH
-                if len(self.seen) >= enough or not frontier or self.findings:
-                    raise Fallen
+        self._wrong(frontier)
+        self._falling()
+        while frontier or self.enough:
+            if self.enough and (len(self.seen) >= self.enough or not frontier or self.findings):
+                raise Fallen
             if self.findings and not self.keep_going:
                 return "a finding"
-            if not enough:
+            if not self.enough:
                 self._mark()
             why = self.budget.over(len(self.seen))
             if why:
                 return why
-            following: set[int] = set()
-            for mask, table in tables:
-                after = [state + d for state in frontier for d in table[state & mask]]
-                self.transitions += len(after)
-                following.update(after)
-            self._found(frontier)
-            self._stuck(frontier)
-            if self.reduction:
-                self._together(frontier, pairs)
-            following -= self.seen
-            self.seen |= following
-            frontier = list(following)
-            self.levels.append(frontier)
-            self._bad_rows(frontier)
+            frontier = self._level(frontier)
+            self._wrong(frontier)
             if self.progress is not None:
                 self.progress(self._count(frontier))
-            if self.discipline.fallen:
-                enough = enough or 2 * len(self.seen) + ENOUGH
+            self._falling()
         return "a finding" if self.findings and not self.keep_going else ""
+
+    def _falling(self) -> None:
+        """A belief is wrong: search a while longer, to learn what else is."""
+        if self.discipline.fallen and not self.enough:
+            self.enough = 2 * len(self.seen) + ENOUGH
+
+    def _level(self, frontier: list[int]) -> list[int]:
+        """All that follows from a level and is new."""
+        following: set[int] = set()
+        within: set[int] = set()
+        owned: list[dict[int, int]] = [{} for _ in self.tasks]
+        blocked: list[int] = []
+        transitions = 0
+        for t in self.tasks:
+            for node, part in self.graph.parts(t, frontier):
+                mask, table = node.mask, node.table
+                after = [state + d for state in part for d in table[state & mask]]
+                transitions += len(after)
+                following.update(after)
+                if node.inside:
+                    inside = node.inside.get
+                    within.update([s + d for s in part for d in inside(s & mask, ())])
+                if node.owned:
+                    owned[t].update(labelled(part, mask, node.owned))
+                if node.blocks and t == 0:
+                    blocked += [state for state in part if not table[state & mask]]
+        self.transitions += transitions
+        self._broken()
+        self._wrong_within(frontier, within)
+        self._stuck(blocked)
+        self._together(owned)
+        following -= self.seen
+        self.seen |= following
+        self.levels.append(list(following))
+        return self.levels[-1]
 
     def _count(self, frontier: list[int]) -> Count:
         seconds = time.monotonic() - self.began
         return Count(len(self.seen), len(frontier), len(self.levels) - 1, self.transitions, seconds)
 
-    def _found(self, frontier: list[int]) -> None:
-        """What was wrong inside steps out of this level."""
-        for table in self.tables:
-            for t, key, problems in table.found:
-                state = next((s for s in frontier if s & table.mask == key), None)
-                if state is None:
-                    continue
-                for problem in problems:
-                    self._finding(problem, [*self.path(state), *self._breaking(t, state, problem)])
-            table.found.clear()
+    # -- what is wrong --------------------------------------------------------------------
 
-    def _breaking(self, t: int, state: int, problem: Problem) -> list[Move]:
-        """The moves of the step that shows a problem."""
-        shared, local = self.tables[t].split(state)
-        for way in self.space.ways(t, self.space.step(t, shared, local)):
-            count, problems = self.space.between(shared, way)
-            if problem in problems:
-                return [Move(t, c) for c in way[3].choices[:count]]
-        return []
+    def _broken(self) -> None:
+        """Assertions that did not hold in steps out of this level."""
+        for t, state, outcome in self.graph.broken:
+            assert outcome.problem is not None
+            self._finding(outcome.problem, state, [Move(t, c) for c in outcome.choices])
+        self.graph.broken.clear()
 
-    def _stuck(self, frontier: list[int]) -> None:
+    def _wrong(self, states: list[int]) -> None:
+        for predicate in self.predicates:
+            for problem, state in predicate.wrong(states):
+                self._finding(problem, state)
+
+    def _wrong_within(self, frontier: list[int], within: set[int]) -> None:
+        """What is wrong in the middle of steps out of this level."""
+        for predicate in self.predicates:
+            for problem, state in predicate.wrong(within):
+                if problem.kind not in self.findings:
+                    before, moves = self._way_into(frontier, state, predicate.mask)
+                    self._finding(problem, before, moves)
+
+    def _way_into(self, frontier: list[int], within: int, mask: int) -> tuple[int, list[Move]]:
+        """A state and the moves from it into the middle of a step, as far as a mask sees."""
+        for t in self.tasks:
+            for node, part in self.graph.parts(t, frontier):
+                for state in part if node.inside else ():
+                    for middle, outcome, count in self.graph.early(t, state):
+                        if middle & mask == within & mask:
+                            return state, [Move(t, c) for c in outcome.choices[:count]]
+        raise RuntimeError("the middle of no step: a defect of the explorer")
+
+    def _stuck(self, blocked: list[int]) -> None:
         """States in which nobody can run: all are done, or it is a deadlock."""
-        stuck: Iterable[int] = frontier
-        for table in self.tables:
-            stuck = [state for state in stuck if not table[state & table.mask]]
-        for state in stuck:
-            waiting = [t for t in self.tasks if not self._done(t, state)]
-            if any(self._step_exists(t, state) for t in waiting):
+        for state in blocked:
+            if any(self.graph.following(t, state) for t in self.tasks):
                 continue
+            waiting = [t for t in self.tasks if not self._done(t, state)]
+            if any(self.graph.step(t, state).outcomes for t in waiting):
+                continue  # a step whose every outcome is a problem leads nowhere, but is one
             if waiting:
                 names = ", ".join(self.machine.names[t] for t in waiting)
-                self._finding(Problem("deadlock", f"nobody can run: {names}"), self.path(state))
+                self._finding(Problem("deadlock", f"nobody can run: {names}"), state)
             else:
-                for problem in self.machine.final(self.space.row(state & self.shared)):
-                    self._finding(problem, self.path(state))
-
-    def _step_exists(self, t: int, state: int) -> bool:
-        """A step whose every outcome is a problem leads nowhere, but is one."""
-        shared, local = self.tables[t].split(state)
-        return bool(self.space.step(t, shared, local).outcomes)
+                for problem in self.machine.final(self.graph.row(state)):
+                    self._finding(problem, state)
 
     def _done(self, t: int, state: int) -> bool:
-        _, local = self.tables[t].split(state)
-        return self.machine.done(t, self.space.steps.bare(self.space.locals[t][local]))
+        return self.machine.done(t, self.graph.local(t, state))
 
-    def _bad_rows(self, frontier: list[int]) -> None:
-        if not self.space.bad_rows:
-            return
-        for shared, problems in self.space.bad_rows.items():
-            fresh = [p for p in problems if p.kind not in self.findings]
-            state = next((s for s in frontier if s & self.shared == shared), None)
-            if fresh and state is not None:
-                for problem in fresh:
-                    self._finding(problem, self.path(state))
-
-    def _together(self, frontier: list[int], pairs: set[object]) -> None:
+    def _together(self, owned: list[dict[int, int]]) -> None:
         """Tell the discipline which steps are enabled in one state."""
-        for one, two in combinations(self.tables, 2):
-            if not one.owned or not two.owned:
-                continue
-            new = {
-                (state & one.mask, state & two.mask)
-                for state in frontier
-                if state & one.mask in one.owned and state & two.mask in two.owned
-            }
-            for a, b in sorted(new):
-                pair = (one.owned[a], two.owned[b])
-                if pair not in pairs:
-                    pairs.add(pair)
-                    self.discipline.together(*pair)
+        labels = self.graph.labels
+        for one, two in combinations(owned, 2):
+            new = {(a, two[state]) for state, a in one.items() if state in two}
+            for a, b in sorted(new - self.pairs):
+                self.pairs.add((a, b))
+                self.discipline.together(labels[a], labels[b])
 
     # -- paths ----------------------------------------------------------------------------
 
-    def _finding(self, problem: Problem, path: list[Move]) -> None:
+    def _finding(self, problem: Problem, state: int, moves: Sequence[Move] = ()) -> None:
+        """Note the first of each kind: a state, and moves from it."""
         if problem.kind not in self.findings:
-            self.findings[problem.kind] = Finding(problem, tuple(path))
+            path = (*self.path(state), *moves)
+            self.findings[problem.kind] = Finding(problem, path)
 
     def path(self, state: int) -> list[Move]:
         """A shortest way to a state, found backwards through the levels."""
@@ -353,28 +358,22 @@ class Explorer:
         depth = next(i for i in reversed(range(len(self.levels))) if state in set(self.levels[i]))
         moves: list[Move] = []
         for level in reversed(self.levels[:depth]):
-            before, t = self._before(level, state)
-            moves = self._moves(t, before, state) + moves
+            before, step = self._before(level, state)
+            moves = step + moves
             state = before
         return moves
 
-    def _before(self, level: list[int], goal: int) -> tuple[int, int]:
-        for table in self.tables:
-            mask, others = table.mask, ~table.mask
-            rest = goal & others
+    def _before(self, level: list[int], goal: int) -> tuple[int, list[Move]]:
+        """A state of a level from which one step leads to a state, and that step."""
+        graph, masks = self.graph, self.graph.fields.masks
+        locals_ = sum(masks[t] for t in self.tasks)
+        for t in self.tasks:
+            others = locals_ & ~masks[t]
             for state in level:
-                if state & others == rest and goal - state in table[state & mask]:
-                    return state, table.t
+                if (state ^ goal) & others == 0 and goal - state in graph.following(t, state):
+                    choices = next(o.choices for end, o in graph.ends(t, state) if end == goal)
+                    return state, [Move(t, choice) for choice in choices]
         raise RuntimeError("a state without a predecessor: a defect of the explorer")
-
-    def _moves(self, t: int, before: int, after: int) -> list[Move]:
-        table = self.tables[t]
-        shared, local = table.split(before)
-        for way in self.space.ways(t, self.space.step(t, shared, local)):
-            if not self.space.between(shared, way)[0]:
-                if table.difference(shared, local, way) == after - before:
-                    return [Move(t, c) for c in way[3].choices]
-        raise RuntimeError("a step without an outcome: a defect of the explorer")
 
     def _result(self, why: str) -> Result:
         return Result(
@@ -384,14 +383,13 @@ class Explorer:
             transitions=self.transitions,
             depth=len(self.levels) - 2,
             seconds=time.monotonic() - self.began,
-            shared=len(self.space.rows),
-            locals=tuple(len(ids) for ids in self.space.local_ids),
-            executed=self.executed + self.space.executed,
+            executed=self.executed + self.graph.space.executed,
             restarts=self.restarts,
             findings=tuple(self.findings.values()),
         )
 
-    def local(self, t: int, state: int) -> Local:
-        """A task's local state in a state, as the machine has it."""
-        _, local = self.tables[t].split(state)
-        return self.space.steps.bare(self.space.locals[t][local])
+
+def labelled(states: Iterable[int], mask: int, labels: dict[int, int]) -> dict[int, int]:
+    """Those states that have a label, and which."""
+    known = labels.get
+    return {state: label for state in states if (label := known(state & mask))}

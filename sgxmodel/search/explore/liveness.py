@@ -101,40 +101,53 @@ class _Graph:
 
     def __init__(self, explorer: Explorer) -> None:
         self.explorer = explorer
+        self.graph = explorer.graph
         self.turns = [self._turns(t) for t in explorer.tasks]
 
     def _turns(self, t: int) -> set[tuple[int, int]]:
         """Edges of a task's local states that are on a cycle of them."""
-        table = self.explorer.tables[t]
+        mask, offset = self.graph.fields.masks[t], self.graph.fields.offsets[t]
         after: dict[int, set[int]] = {}
-        for key, differences in table.items():
-            here = key & (table.field << table.offset)
-            for difference in differences:
-                after.setdefault(here, set()).add(
-                    (key + difference) & (table.field << table.offset)
-                )
+        for node in self.graph.nodes[t]:
+            here = node.local << offset
+            for key, differences in node.table.items():
+                ends = {(key + here + difference) & mask for difference in differences}
+                after.setdefault(here, set()).update(ends)
         turns = set()
         for part in components(after, lambda n: sorted(after.get(n, ()))):
             turns |= {(a, b) for a in part for b in after.get(a, ()) if b in part}
         return turns
 
     def candidates(self) -> set[int]:
-        return {state for state in self.explorer.seen if any(True for _ in self.edges(state))}
+        """States from which such an edge leads."""
+        found: set[int] = set()
+        for t, turns in enumerate(self.turns):
+            field = self.graph.fields.masks[t]
+            starts = {here for here, _ in turns}
+            for node, part in self.graph.parts(t, self.explorer.seen) if turns else ():
+                if part[0] & field not in starts:
+                    continue
+                table, mask = node.table, node.mask
+                for state in part:
+                    for d in table[state & mask]:
+                        if (state & field, (state + d) & field) in turns:
+                            found.add(state)
+        return found
 
     def edges(self, state: int) -> Iterator[Edge]:
-        for table, turns in zip(self.explorer.tables, self.turns, strict=True):
+        for t, turns in enumerate(self.turns):
             if not turns:
                 continue
-            field = table.field << table.offset
-            for place, difference in enumerate(table[state & table.mask]):
+            field = self.graph.fields.masks[t]
+            for place, difference in enumerate(self.graph.following(t, state)):
                 if (state & field, (state + difference) & field) in turns:
-                    yield table.t, place, state + difference
+                    yield t, place, state + difference
 
     def following(self, state: int) -> list[int]:
         return [after for _, _, after in self.edges(state)]
 
     def enabled(self, state: int) -> list[int]:
-        return [table.t for table in self.explorer.tables if table[state & table.mask]]
+        return [t for t in self.explorer.tasks if self.graph.following(t, state)]
 
     def moving(self, part: set[int]) -> set[int]:
         return {t for state in part for t, _, after in self.edges(state) if after in part}
@@ -172,9 +185,5 @@ class _Graph:
         raise RuntimeError("a part that is not connected: a defect of the explorer")
 
     def _moves(self, t: int, state: int, place: int) -> list[Move]:
-        explorer = self.explorer
-        shared, local = explorer.tables[t].split(state)
-        space = explorer.space
-        ways = space.ways(t, space.step(t, shared, local))
-        fine = [way for way in ways if not space.between(shared, way)[0]]
-        return [Move(t, choice) for choice in fine[place][3].choices]
+        _, outcome = self.graph.ends(t, state)[place]
+        return [Move(t, choice) for choice in outcome.choices]

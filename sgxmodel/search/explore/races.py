@@ -22,7 +22,8 @@ from typing import Any, Protocol
 
 import attrs
 
-from sgxmodel.search.explore.explorer import Explorer, Finding, Move
+from sgxmodel.search.explore.explorer import Explorer, Finding, Move, labelled
+from sgxmodel.search.explore.graph import Node
 from sgxmodel.search.explore.machine import Machine, Problem, Row
 from sgxmodel.search.explore.step import Racy
 
@@ -61,51 +62,64 @@ class Races:
 
     def __init__(self, explorer: Explorer, machine: Accessing) -> None:
         self.explorer = explorer
+        self.graph = explorer.graph
         self.machine = machine
-        self.accesses: list[dict[int, frozenset[Racy]]] = [{} for _ in explorer.tasks]
+        self.alone: list[dict[int, dict[int, int]]] = [{} for _ in explorer.tasks]
         self.known: dict[tuple[Access, Access], int | None] = {}
+        self.fine: set[tuple[int, int]] = set()
+        """Pairs of labels without a race."""
 
     def find(self) -> Finding | None:
         """A race that needs as few steps as any."""
         for level in self.explorer.levels:
-            for state in level:
-                race = self._in(state)
-                if race is not None:
-                    return self._finding(state, *race)
+            accesses = [self._accesses(t, level) for t in self.explorer.tasks]
+            for (t, ours), (u, theirs) in combinations(enumerate(accesses), 2):
+                for state, one in ours.items():
+                    two = theirs.get(state)
+                    if two is None or (one, two) in self.fine:
+                        continue
+                    race = self._between(one, two)
+                    if race is not None:
+                        slot, first, second = race
+                        return self._finding(state, slot, t, first, u, second)
+                    self.fine.add((one, two))
         return None
 
-    def _in(self, state: int) -> tuple[int, int, Racy, int, Racy] | None:
-        about = []
-        for table, accesses in zip(self.explorer.tables, self.accesses, strict=True):
-            key = state & table.mask
-            mine = accesses.get(key)
-            if mine is None:
-                mine = accesses[key] = self._access(table.t, key)
-            if mine:
-                about.append((table.t, mine))
-        for (t, ours), (u, theirs) in combinations(about, 2):
-            for one, two in product(ours, theirs):
-                if one[1] & two[1]:
-                    continue
-                pair = (one[0], two[0])
-                if pair not in self.known:
-                    self.known[pair] = one[0].races(two[0])
-                slot = self.known[pair]
-                if slot is not None:
-                    return slot, t, one, u, two
-        return None
+    def _accesses(self, t: int, level: list[int]) -> dict[int, int]:
+        """State -> label of what a task's step there may race with, if there is anything."""
+        out: dict[int, int] = {}
+        for node, part in self.graph.parts(t, level):
+            labels = node.racy if self.explorer.reduction else self._of_single(t, node, part)
+            if labels:
+                out.update(labelled(part, node.mask, labels))
+        return out
 
-    def _access(self, t: int, key: int) -> frozenset[Racy]:
-        explorer = self.explorer
-        shared, local = explorer.tables[t].split(key)
-        step = explorer.space.step(t, shared, local)
-        if explorer.reduction:
-            return step.racy
-        if not step.outcomes:
-            return frozenset()
-        row = explorer.space.row(shared)
-        access = self.machine.access(t, explorer.space.locals[t][local], row)
-        return frozenset() if access is None else frozenset(((access, frozenset(), ()),))
+    def _of_single(self, t: int, node: Node, part: list[int]) -> dict[int, int]:
+        """The same where every operation is a step."""
+        labels = self.alone[t].setdefault(node.local, {})
+        for state in part:
+            key = state & node.mask
+            if key not in labels:
+                access = None
+                if self.graph.step(t, state).outcomes:
+                    local, row = self.graph.local(t, state), self.graph.row(state)
+                    access = self.machine.access(t, local, row)
+                racy: frozenset[Racy] = frozenset({(access, frozenset(), ())})
+                labels[key] = self.graph.label(racy) if access is not None else 0
+        return labels
+
+    def _between(self, one: int, two: int) -> tuple[int, Racy, Racy] | None:
+        labels = self.graph.labels
+        for first, second in product(labels[one], labels[two]):
+            if first[1] & second[1]:
+                continue
+            pair = (first[0], second[0])
+            if pair not in self.known:
+                self.known[pair] = first[0].races(second[0])
+            slot = self.known[pair]
+            if slot is not None:
+                return slot, first, second
+        return None
 
     def _finding(self, state: int, slot: int, t: int, one: Racy, u: int, two: Racy) -> Finding:
         names = self.machine.names

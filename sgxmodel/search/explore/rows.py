@@ -42,12 +42,15 @@ class Part:
     known: dict[int, int] = attrs.field(factory=dict)
 
 
-@attrs.define(eq=False)
+@attrs.frozen(eq=False)
 class Change:
-    """Some writes.  ``known``: from one shared state's id to another's, as far as met."""
+    """Some writes."""
 
     parts: tuple[Part, ...]
-    known: dict[int, int] = attrs.field(factory=dict)
+
+    @property
+    def groups(self) -> list[int]:
+        return [part.group for part in self.parts]
 
 
 class Rows:
@@ -82,6 +85,7 @@ class Rows:
         self.renames = bool(named)
         self.canonical = canonical
         self.renamed: dict[int, int] = {}
+        self.given = 0
 
     def id(self, group: int, values: tuple[Any, ...]) -> int:
         """The id of a group's values."""
@@ -90,6 +94,7 @@ class Rows:
         if known is None:
             known = ids[values] = len(ids)
             self.values[group].append(values)
+            self.given += 1
         return known
 
     def pack(self, row: Sequence[Any]) -> Packed:
@@ -97,6 +102,10 @@ class Rows:
         self.canonical(work)
         groups = enumerate(self.groups)
         return tuple(self.id(g, tuple(work[slot] for slot in group)) for g, group in groups)
+
+    def counts(self) -> list[int]:
+        """How many values of each group were met."""
+        return [len(values) for values in self.values]
 
     def unpack(self, packed: Packed) -> Row:
         flat: list[Any] = []

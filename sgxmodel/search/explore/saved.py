@@ -10,9 +10,7 @@ integers: the levels, and what was learnt of the locks.
 from __future__ import annotations
 
 import json
-import sys
 import zlib
-from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
@@ -40,10 +38,10 @@ class Mark:
 
 @attrs.frozen
 class Saved:
-    """A search up to a mark.  ``log``: (task, shared id, local id) of each meeting."""
+    """A search up to a mark.  ``log``: (task, state) of each meeting."""
 
     mark: Mark
-    log: array[int]
+    log: Sequence[tuple[int, int]]
     levels: Levels
 
     def pack(self) -> bytes:
@@ -57,8 +55,8 @@ class Saved:
             "levels": [len(level) for level in self.levels],
         }
         squeeze = zlib.compressobj(1)
-        parts = [squeeze.compress(_little(self.log).tobytes())]
-        for level in self.levels:
+        parts = [squeeze.compress(bytes(t for t, _ in self.log))]
+        for level in ([state for _, state in self.log], *self.levels):
             parts.append(squeeze.compress(b"".join(s.to_bytes(size, "little") for s in level)))
         return json.dumps(head).encode() + b"\n" + b"".join(parts) + squeeze.flush()
 
@@ -74,11 +72,11 @@ class Saved:
         widths = tuple(head.pop("widths"))
         mark = Mark(levels=len(lengths), widths=widths, learnt=learnt, **head)
         raw = zlib.decompress(rest)
-        log = array("Q")
-        end = mark.log * log.itemsize
-        log.frombytes(raw[:end])
-        levels = list(_levels(memoryview(raw)[end:], lengths, _size(widths)))
-        return Saved(mark, _little(log), levels)
+        tasks = raw[: mark.log]
+        states, *levels = _levels(
+            memoryview(raw)[mark.log :], [len(tasks), *lengths], _size(widths)
+        )
+        return Saved(mark, list(zip(tasks, states, strict=True)), levels)
 
 
 def _listed(locks: dict[int, Locks]) -> list[list[Any]]:
@@ -88,14 +86,6 @@ def _listed(locks: dict[int, Locks]) -> list[list[Any]]:
 def _size(widths: Iterable[int]) -> int:
     """Bytes of a state."""
     return (sum(widths) + 7) // 8
-
-
-def _little(numbers: array[int]) -> array[int]:
-    """Bytes in the order of a file."""
-    if sys.byteorder == "big":
-        numbers = numbers[:]
-        numbers.byteswap()
-    return numbers
 
 
 def _levels(raw: memoryview, lengths: Iterable[int], size: int) -> Iterator[list[int]]:

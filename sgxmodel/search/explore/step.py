@@ -53,14 +53,15 @@ class Step:
 
     ``racy``: operations on slots that no lock protects, as ``races`` has them.
 
-    ``reads`` is in the order of first reads.  ``ways``: the outcomes once more, in ids
-    (see ``tables``).
+    ``reads`` is in the order of first reads.  ``ways``: the outcomes once more, in ids,
+    and ``decides``: the groups of slots that say what they are (see ``space``).
     """
 
     reads: list[int]
     outcomes: tuple[Outcome, ...]
     owned: frozenset[Touch] = frozenset()
     ways: Any = None
+    decides: frozenset[int] = frozenset()
     racy: frozenset[Racy] = frozenset()
 
 

@@ -33,6 +33,11 @@ class Smallest(Explorer):
         self.kind = kind
         self.preemptions = 0
 
+    def _widen(self) -> None:
+        """Nodes hold states, so begin anew; the steps need not be run again."""
+        super()._widen()
+        self.seen = {self.start}
+
     def _levels(self) -> str:
         first = (self.start, NOBODY)
         self.came: dict[Node, tuple[Node, Move]] = {}
@@ -85,10 +90,9 @@ class Smallest(Explorer):
     def _standing(self, node: Node) -> Iterator[Problem]:
         """What is wrong in a state itself."""
         state = node[0]
-        for problem in self.space.bad_rows.get(state & self.shared, ()):
-            if self._wanted(problem):
-                yield problem
-        if not any(self._step_exists(t, state) for t in self.tasks):
+        for predicate in self.predicates:
+            yield from filter(self._wanted, predicate.of(state))
+        if not any(self._able(t, state) for t in self.tasks):
             self._stuck([state])
             stuck, self.findings = self.findings, {}
             yield from (f.problem for f in stuck.values() if self._wanted(f.problem))
@@ -96,22 +100,22 @@ class Smallest(Explorer):
     def path(self, state: int) -> list[Move]:
         return []
 
+    def _able(self, t: int, state: int) -> bool:
+        """Whether a task has a step, be it one that breaks an assertion."""
+        return bool(self.graph.following(t, state)) or bool(self.graph.step(t, state).outcomes)
+
     def _expand(self, cost: Cost, node: Node) -> None:
         state, current = node
-        runs_on = current != NOBODY and self._step_exists(current, state)
+        runs_on = current != NOBODY and self._able(current, state)
         for t in self.tasks:
-            table = self.tables[t]
-            shared, local = table.split(state)
             price = (cost[0] + (runs_on and t != current), cost[1] + 1)
-            for way in self.space.ways(t, self.space.step(t, shared, local)):
-                outcome = way[3]
+            for after, outcome in self.graph.ends(t, state):
                 move = Move(t, outcome.choices[0])
-                if outcome.problem is not None:
-                    if self._wanted(outcome.problem):
-                        self._push(price, node, node, move, outcome.problem)
-                    continue
-                after = state + table.difference(shared, local, way)
                 self._push(price, (after, NOBODY if outcome.yields else t), node, move, None)
+            for outcome in self.graph.step(t, state).outcomes:
+                if outcome.problem is not None and self._wanted(outcome.problem):
+                    move = Move(t, outcome.choices[0])
+                    self._push(price, node, node, move, outcome.problem)
 
 
 def smallest(
