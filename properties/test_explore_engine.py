@@ -12,8 +12,9 @@ from properties.explore_toys import LOCKS, Open, Toy, toy
 from sgxmodel.search.explore.discipline import LOCKED, RACY, Discipline
 from sgxmodel.search.explore.explorer import Budget, Count, Explorer, Finding, Foreign, Result
 from sgxmodel.search.explore.liveness import fair_cycle
+from sgxmodel.search.explore.memo import Memo
 from sgxmodel.search.explore.races import Races
-from sgxmodel.search.explore.rows import Memo, Rows
+from sgxmodel.search.explore.rows import Rows
 from sgxmodel.search.explore.saved import Saved
 from sgxmodel.search.explore.step import Step
 from sgxmodel.search.explore.zero_one import smallest
@@ -73,16 +74,14 @@ def test_the_smallest_counterexample_is_no_shorter_than_a_shortest_path(seed: in
 
 def preemptions_of(machine: Toy, finding: Finding) -> int:
     """Counted on the path itself, step by step; toys do not yield."""
-    space = explore(machine).graph.space
-    packed, local_ids = space.first()
-    count, current = 0, -1
+    graph = explore(machine).graph
+    state, count, current = graph.start, 0, -1
     for move in finding.path:
         if current >= 0 and move.task != current:
-            count += bool(space.step(current, packed, local_ids[current]).outcomes)
+            count += bool(graph.step(current, state).outcomes)
         current = move.task
-        outcome = space.step(current, packed, local_ids[current]).outcomes[move.choice]
-        local_ids[current] = space.local_id(current, outcome.local)
-        packed = space.packer.applied(packed, space.change(outcome.delta))
+        wanted = graph.step(current, state).outcomes[move.choice]
+        state = next((end for end, o in graph.ends(current, state) if o is wanted), state)
     return count
 
 
@@ -191,14 +190,14 @@ def test_a_budget_ends_the_search_and_says_so(budget: Budget, why: str) -> None:
 
 
 def test_what_is_read_in_two_orders_is_remembered_right() -> None:
-    rows = Rows(3, (), frozenset(), lambda row: None)
-    memo = Memo[str](rows)
-    states = [rows.pack(row) for row in product((0, 1), repeat=3)]
-    for i, packed in enumerate(states):
-        memo.put(packed, [0, 1, 2] if i % 3 else [2, 0, 1], str(i))
-    for i, packed in enumerate(states):
-        assert memo.get(packed) in (None, str(i))
-    assert memo.get(states[-1]) == "7"
+    rows = Rows(0, 3, (), frozenset(), lambda row: None)
+    memo = Memo[str]()
+    states = [rows.fields.state([], rows.pack(row)) for row in product((0, 1), repeat=3)]
+    for i, state in enumerate(states):
+        memo.put(rows, state, [0, 1, 2] if i % 3 else [2, 0, 1], str(i))
+    for i, state in enumerate(states):
+        assert memo.get(rows, state) in (None, str(i))
+    assert memo.get(rows, states[-1]) == "7"
 
 
 def test_a_reader_that_keeps_the_writers_out_makes_one_step() -> None:

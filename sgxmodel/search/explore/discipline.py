@@ -38,6 +38,7 @@ class Discipline:
         self.writers: dict[int, Locks] = {}
         self.trusted: dict[int, set[Locks]] = {}
         self.fallen = False
+        self.changed: set[str] = set()
 
     def learnt(self) -> Learnt:
         """A copy of all that is known."""
@@ -73,7 +74,7 @@ class Discipline:
         now = self.writers[slot] = held if before is None else before & held
         if any(not reader & now for reader in self.trusted.get(slot, ())):
             del self.trusted[slot]
-            self.fallen = True
+            self._fell(slot)
 
     def _alone(self, slot: int, held: Locks) -> bool:
         """Whether a reader keeps all writers out; to be held to it."""
@@ -93,4 +94,14 @@ class Discipline:
 
     def lower(self, slot: int, kind: int) -> None:
         self.classes[self.kinds[slot]] = kind
+        self._fell(slot)
+
+    def _fell(self, slot: int) -> None:
         self.fallen = True
+        self.changed.add(self.kinds[slot])
+
+    def begins(self) -> set[str]:
+        """A search begins; the kinds of which was believed otherwise since the last one."""
+        self.fallen = False
+        changed, self.changed = self.changed, set()
+        return changed

@@ -1,55 +1,61 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Random runs before a reduced search, to learn which slots locks protect.
+"""Random runs, to learn which slots locks protect.
 
 A belief that falls in the middle of a large search costs all that was explored
 on it.  Most beliefs that are wrong are shown wrong by a few random runs, which
-cost next to nothing; those that are not still fall later.
+cost next to nothing; those that are not still fall later.  Runs from states
+that the search came to go where a run from the start seldom does.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 from random import Random
 
-from sgxmodel.search.explore.discipline import Discipline, Touch
+from sgxmodel.search.explore.discipline import Discipline
+from sgxmodel.search.explore.fields import Fields
+from sgxmodel.search.explore.graph import Graph
 from sgxmodel.search.explore.machine import Machine
-from sgxmodel.search.explore.space import Space
-from sgxmodel.search.explore.step import Transactions
+from sgxmodel.search.explore.space import Place, Steps
 
-ROUNDS, DIVES, DEEPEST = 12, 24, 2_000
+ROUNDS, DIVES, DEEPEST = 12, 100, 2_000
+WIDE = 24
+"""Bits of a field: a dive never outgrows it."""
 
 
-def learn(machine: Machine, discipline: Discipline) -> int:
-    """Dive until a round of dives teaches nothing; how many steps were run."""
+def learn(machine: Machine, steps: Steps, discipline: Discipline, places: Sequence[Place]) -> None:
+    """Dive until a round of dives teaches nothing.
+
+    A round has as many dives from the start as from ``places``.
+    """
     rng = Random(0)
-    executed = 0
     for _ in range(ROUNDS):
-        space = Space(machine, Transactions(machine, discipline))
-        discipline.fallen = False
-        for _ in range(DIVES):
-            _dive(space, discipline, rng)
-        executed += space.executed
+        graph = Graph(machine, steps)
+        fields = graph.fields
+        graph.lay(Fields(fields.tasks, [WIDE] * len(fields.widths)))
+        steps.forget(discipline.begins())
+        for _ in places:
+            _dive(graph, graph.start, discipline, rng)
+        for place in places:
+            _dive(graph, graph.space.state(place), discipline, rng)
         if not discipline.fallen:
             break
-    return executed
 
 
-def _dive(space: Space, discipline: Discipline, rng: Random) -> None:
+def _dive(graph: Graph, state: int, discipline: Discipline, rng: Random) -> None:
     """One run.  Who ran last runs on in half of the cases: some faults need long stretches."""
-    packed, local_ids = space.first()
     last = -1
-    pairs: set[tuple[frozenset[Touch], frozenset[Touch]]] = set()
+    pairs: set[tuple[int, int]] = set()
     for _ in range(DEEPEST):
-        steps = [space.step(t, packed, local) for t, local in enumerate(local_ids)]
-        for one, two in combinations(steps, 2):
-            if one.owned and two.owned and (one.owned, two.owned) not in pairs:
-                pairs.add((one.owned, two.owned))
-                discipline.together(one.owned, two.owned)
-        able = [t for t, step in enumerate(steps) if any(o.problem is None for o in step.outcomes)]
+        after = [graph.following(t, state) for t in graph.tasks]
+        owned = [label for t in graph.tasks if (label := graph.owned(t, state))]
+        for pair in combinations(owned, 2):
+            if pair not in pairs:
+                pairs.add(pair)
+                discipline.together(*(graph.labels[label] for label in pair))
+        able = [t for t in graph.tasks if after[t]]
         if not able:
             return
-        t = last if last in able and rng.random() < 0.5 else rng.choice(able)
-        last = t
-        ways = [w for w in space.ways(t, steps[t]) if w[3].problem is None]
-        change, local_ids[t], _, _ = rng.choice(ways)
-        packed = space.packer.applied(packed, change)
+        last = last if last in able and rng.random() < 0.5 else rng.choice(able)
+        state += rng.choice(after[last])

@@ -6,17 +6,19 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Sequence
 from itertools import combinations
+from random import Random
 
 import attrs
 
 from sgxmodel.search.explore.discipline import Discipline
-from sgxmodel.search.explore.dives import learn
+from sgxmodel.search.explore.dives import DIVES, learn
 from sgxmodel.search.explore.fields import Crowded, Fields
 from sgxmodel.search.explore.graph import Graph
 from sgxmodel.search.explore.machine import Machine, Problem
 from sgxmodel.search.explore.memory import resident, uncollected
 from sgxmodel.search.explore.predicates import Predicate
 from sgxmodel.search.explore.saved import Mark, Saved
+from sgxmodel.search.explore.space import Steps
 from sgxmodel.search.explore.step import Single, Transactions
 
 ENOUGH = 500
@@ -25,6 +27,8 @@ as many, to learn what else is wrong before it begins anew."""
 
 WORTH_A_DIVE = 2_000
 """A belief that falls after so many states: learn more by random runs before the next try."""
+STATES_A_DIVE = 50
+"""A dive costs as much as some states do: no more of them than so."""
 INTERRUPT = "an interrupt"
 
 
@@ -120,9 +124,9 @@ class Explorer:
         self.keep_going = keep_going
         self.tasks = range(len(machine.names))
         self.discipline = Discipline(machine.kinds)
-        self.executed = 0
+        transactions = Transactions(machine, self.discipline)
+        self.steps = Steps(transactions if reduction else Single(machine))
         self.restarts = 0
-        self.dived = False
         self.resumed = saved
 
     def run(self) -> Result:
@@ -147,16 +151,23 @@ class Explorer:
                 self._widen()
             except Fallen:
                 self.restarts += 1
-                self.executed += self.graph.space.executed
-                if len(self.seen) > WORTH_A_DIVE and not self.dived:
-                    self.dived = True
-                    self.executed += learn(self.machine, self.discipline)
-                self._begin()
+                self._learn()
+                self._begin(self.graph.fields)
+
+    def _learn(self) -> None:
+        """What a search of some size believed wrongly, dives may tell more of."""
+        size = len(self.seen)
+        if size > WORTH_A_DIVE:
+            rng = Random(size)
+            levels = rng.choices(self.levels, k=min(DIVES, size // STATES_A_DIVE))
+            places = [self.graph.space.place(rng.choice(level)) for level in levels if level]
+            learn(self.machine, self.steps, self.discipline, places)
 
     def _begin(self, fields: Fields | None = None) -> None:
+        """The first state; ``fields``: how wide they became in an earlier try."""
         machine = self.machine
-        steps = Transactions(machine, self.discipline) if self.reduction else Single(machine)
-        self.graph = Graph(machine, steps, fields)
+        self.steps.forget(self.discipline.begins())
+        self.graph = Graph(machine, self.steps, fields)
         self.predicates = [Predicate(check, self.graph) for check in machine.checks]
         self.start = self.graph.start
         self.seen = {self.start}
@@ -165,7 +176,6 @@ class Explorer:
         self.findings: dict[str, Finding] = {}
         self.pairs: set[tuple[int, int]] = set()
         self.enough = 0
-        self.discipline.fallen = False
         self._mark()
 
     def _widen(self) -> None:
@@ -190,8 +200,7 @@ class Explorer:
             graph.proof,
             self.transitions,
             self.restarts,
-            self.executed,
-            self.dived,
+            self.steps.executed,
             graph.fields.widths,
             self.discipline.learnt(),
         )
@@ -207,7 +216,7 @@ class Explorer:
         self.resumed = None
         mark = saved.mark
         self.discipline.knows(mark.learnt)
-        self.restarts, self.executed, self.dived = mark.restarts, mark.executed, mark.dived
+        self.restarts, self.steps.executed = mark.restarts, mark.executed
         try:
             self._begin(Fields(len(self.tasks), mark.widths))
             for t, state in saved.log:
@@ -383,7 +392,7 @@ class Explorer:
             transitions=self.transitions,
             depth=len(self.levels) - 2,
             seconds=time.monotonic() - self.began,
-            executed=self.executed + self.graph.space.executed,
+            executed=self.steps.executed,
             restarts=self.restarts,
             findings=tuple(self.findings.values()),
         )

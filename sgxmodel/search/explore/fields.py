@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sgxmodel.search.explore.rows import Packed
-
 NARROW, NARROW_LOCAL = 2, 6
 """Bits of a group's field and of a task's at first."""
 
@@ -37,22 +35,25 @@ class Fields:
         self.bits = at
         self.shared = sum(self.masks[tasks:])
         """The mask of the shared state."""
-        self._groups = list(zip(self.masks[tasks:], self.offsets[tasks:], strict=True))
 
     @classmethod
     def narrow(cls, tasks: int, groups: int) -> Fields:
         """For a search that begins."""
         return cls(tasks, [NARROW_LOCAL] * tasks + [NARROW] * groups)
 
-    def state(self, packed: Packed, local_ids: Sequence[int]) -> int:
+    def state(self, local_ids: Sequence[int], groups: Sequence[int]) -> int:
         """One integer.  Raises :class:`Crowded`."""
-        self._fit(enumerate((*local_ids, *packed)))
-        numbers = zip((*local_ids, *packed), self.offsets, strict=True)
-        return sum(number << offset for number, offset in numbers)
+        return sum(self._at(field, number) for field, number in enumerate((*local_ids, *groups)))
 
-    def packed(self, state: int) -> Packed:
-        """The ids of the groups' values."""
-        return tuple([(state & mask) >> offset for mask, offset in self._groups])
+    def groups(self, state: int) -> list[int]:
+        """The ids of all groups."""
+        pairs = zip(self.masks[self.tasks :], self.offsets[self.tasks :], strict=True)
+        return [(state & mask) >> offset for mask, offset in pairs]
+
+    def group(self, group: int, state: int) -> int:
+        """The id of one group."""
+        field = self.tasks + group
+        return (state & self.masks[field]) >> self.offsets[field]
 
     def local(self, t: int, state: int) -> int:
         """The id of a task's local state."""
@@ -62,21 +63,21 @@ class Fields:
         """Of some groups."""
         return sum(self.masks[self.tasks + group] for group in groups)
 
-    def shared_difference(self, before: Packed, after: Packed, groups: Iterable[int]) -> int:
-        """From one shared state to another; they differ in some groups at most."""
-        tasks, offsets = self.tasks, self.offsets
-        self._fit((tasks + group, after[group]) for group in groups)
-        return sum(after[group] - before[group] << offsets[tasks + group] for group in groups)
+    def difference(self, moved: Iterable[tuple[int, int, int]]) -> int:
+        """What (group, id before, id after) changes in a state.  Raises :class:`Crowded`."""
+        return sum(
+            self._at(self.tasks + group, after) - self._at(self.tasks + group, before)
+            for group, before, after in moved
+        )
 
     def local_difference(self, t: int, before: int, after: int) -> int:
-        """From one local state of a task to another."""
-        self._fit([(t, after)])
-        return after - before << self.offsets[t]
+        """From one local state of a task to another.  Raises :class:`Crowded`."""
+        return self._at(t, after) - self._at(t, before)
 
-    def _fit(self, numbers: Iterable[tuple[int, int]]) -> None:
-        for field, number in numbers:
-            if number >> self.widths[field]:
-                raise Crowded
+    def _at(self, field: int, number: int) -> int:
+        if number >> self.widths[field]:
+            raise Crowded
+        return number << self.offsets[field]
 
     def wider(self, counts: Sequence[int]) -> Fields:
         """Room for so many ids in each field; those more than half full have twice the room."""

@@ -17,9 +17,8 @@ import attrs
 
 from sgxmodel.search.explore.fields import Crowded, Fields
 from sgxmodel.search.explore.machine import Local, Machine, Row
-from sgxmodel.search.explore.rows import Change, Packed
-from sgxmodel.search.explore.space import Space
-from sgxmodel.search.explore.step import Outcome, Single, Step, Transactions
+from sgxmodel.search.explore.space import Space, Steps
+from sgxmodel.search.explore.step import Outcome, Step
 
 Logged = tuple[int, int]
 """(task, state) of a meeting that gave out ids or ran a step."""
@@ -51,16 +50,21 @@ class Node:
 
 
 class Graph:
-    """The states of one machine as integers.  Most methods may raise :class:`Crowded`."""
+    """The states of one machine as integers.  Most methods may raise ``fields.Crowded``."""
 
-    def __init__(
-        self, machine: Machine, steps: Single | Transactions, fields: Fields | None = None
-    ) -> None:
+    def __init__(self, machine: Machine, steps: Steps, fields: Fields | None = None) -> None:
         self.machine = machine
         self.tasks = range(len(machine.names))
         self.space = Space(machine, steps)
-        groups = len(self.space.packer.groups)
-        self.fields = fields or Fields.narrow(len(machine.names), groups)
+        first = self.space.first()
+        if fields is not None:
+            self.space.rows.fields = fields
+        while True:
+            try:
+                self.start = self.space.state(first)
+                break
+            except Crowded:
+                self.space.rows.fields = self.fields.wider(self.space.counts())
         self.nodes: list[list[Node]] = [[] for _ in self.tasks]
         self.labels: list[Any] = [None]
         self.label_ids: dict[Any, int] = {}
@@ -68,44 +72,43 @@ class Graph:
         """(task, state, outcome) of each outcome that broke an assertion, when first met."""
         self.log: list[Logged] = []
         self.proof = 0
-        packed, local_ids = self.space.first()
-        while True:
-            try:
-                self.start = self.fields.state(packed, local_ids)
-                break
-            except Crowded:
-                self.fields = self.fields.wider(self._counts())
 
-    def _counts(self) -> list[int]:
-        return [*map(len, self.space.locals), *self.space.packer.counts()]
+    @property
+    def fields(self) -> Fields:
+        return self.space.rows.fields
 
     def widen(self) -> Fields:
         """Make room for all ids; the layout that was.  States have to be moved to the new one."""
         before = self.fields
-        self.fields = before.wider(self._counts())
-        states = before.moved(self.fields, [state for _, state in self.log])
+        self.lay(before.wider(self.space.counts()))
+        return before
+
+    def lay(self, fields: Fields) -> None:
+        """Another layout, with more room."""
+        before = self.fields
+        self.space.rows.fields = fields
+        states = before.moved(fields, [state for _, state in self.log])
         self.log = [(t, state) for (t, _), state in zip(self.log, states, strict=True)]
-        (self.start,) = before.moved(self.fields, [self.start])
+        (self.start,) = before.moved(fields, [self.start])
         self.broken.clear()
         for nodes in self.nodes:
             for node in nodes:
                 node.forget()
-                node.mask = self.fields.mask(node.groups)
-        return before
+                node.mask = fields.mask(node.groups)
 
     # -- states ---------------------------------------------------------------------------
 
     def row(self, state: int) -> Row:
         """The shared state as the machine has it."""
-        return self.space.packer.unpack(self.fields.packed(state))
+        return self.space.rows.unpack(state)
 
     def local(self, t: int, state: int) -> Local:
         """A task's local state as the machine has it."""
-        return self.space.steps.bare(self.space.locals[t][self.fields.local(t, state)])
+        return self.space.steps.make.bare(self.space.locals[t][self.fields.local(t, state)])
 
     def step(self, t: int, state: int) -> Step:
         """A task's step in a state."""
-        return self.space.step(t, self.fields.packed(state), self.fields.local(t, state))
+        return self.space.step(t, state)
 
     def node(self, t: int, state: int) -> Node:
         """What is known of a task's local state."""
@@ -125,6 +128,11 @@ class Graph:
             self._meet(t, node, state)
             after = node.table[state & node.mask]
         return after
+
+    def owned(self, t: int, state: int) -> int:
+        """The label of the owned slots that a step touches, once its end is known."""
+        node = self.node(t, state)
+        return node.owned.get(state & node.mask, 0)
 
     def ends(self, t: int, state: int) -> list[tuple[int, Outcome]]:
         """(state that follows, outcome) of a task's step, what broke an assertion left out."""
@@ -163,35 +171,27 @@ class Graph:
         self._meet(t, self.node(t, state), state)
 
     def _meet(self, t: int, node: Node, state: int) -> None:
-        space, fields = self.space, self.fields
+        space, fields, moved = self.space, self.fields, self.space.rows.moved
         new = space.new
-        packed = fields.packed(state)
-        step = space.step(t, packed, node.local)
-        ways = space.ways(t, step)
-        applied = space.packer.applied
-        ends = [
-            (applied(packed, change), change, local, outcome) for change, local, _, outcome in ways
-        ]
-        early = [
-            (applied(packed, change), change) for _, _, between, _ in ways for _, change in between
-        ]
+        step = space.step(t, state)
+        ways, deciding = space.ways(t, step)
+        ends = [(moved(state, change), local, outcome) for change, local, _, outcome in ways]
+        early = [moved(state, change) for _, _, between, _ in ways for _, change in between]
         if space.new != new:
             self.log.append((t, state))
-            met = tuple((after, local) for after, _, local, _ in ends)
-            self.proof = hash((self.proof, t, packed, node.local, met))
+            met = tuple((*groups, local) for groups, local, _ in ends)
+            self.proof = hash((self.proof, t, node.local, met))
         differences = []
-        for after, change, local, outcome in ends:
+        for groups, local, outcome in ends:
             if outcome.problem is not None:
                 self.broken.append((t, state, outcome))
                 continue
-            differences.append(
-                fields.shared_difference(packed, after, change.groups)
-                + fields.local_difference(t, node.local, local)
-            )
-        self._decided(node, step)
+            apart = fields.local_difference(t, node.local, local)
+            differences.append(fields.difference(groups) + apart)
+        self._decided(node, deciding)
         key = state & node.mask
         if early:
-            node.inside[key] = tuple(self._early(packed, *one) for one in early)
+            node.inside[key] = tuple(map(fields.difference, early))
         if step.owned:
             node.owned[key] = self.label(step.owned)
         if step.racy:
@@ -199,21 +199,17 @@ class Graph:
         node.blocks |= not differences
         node.table[key] = tuple(differences)
 
-    def _early(self, packed: Packed, after: Packed, change: Change) -> int:
-        return self.fields.shared_difference(packed, after, change.groups)
-
     def early(self, t: int, state: int) -> Iterator[tuple[int, Outcome, int]]:
         """(state, outcome, operations) of what predicates may see within a task's step."""
-        packed = self.fields.packed(state)
-        for _, _, between, outcome in self.space.ways(t, self.step(t, state)):
+        for _, _, between, outcome in self.space.ways(t, self.step(t, state))[0]:
             for count, change in between:
-                after = self.space.packer.applied(packed, change)
-                yield state + self._early(packed, after, change), outcome, count
+                moved = self.space.rows.moved(state, change)
+                yield state + self.fields.difference(moved), outcome, count
 
-    def _decided(self, node: Node, step: Step) -> None:
+    def _decided(self, node: Node, groups: frozenset[int]) -> None:
         """Let the mask cover what decides a step."""
-        if not step.decides <= node.groups:
-            node.groups |= step.decides
+        if not groups <= node.groups:
+            node.groups |= groups
             node.mask = self.fields.mask(node.groups)
             node.forget()
 

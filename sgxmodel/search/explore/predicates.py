@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 from sgxmodel.search.explore.graph import Graph
 from sgxmodel.search.explore.machine import Check, Problem
-from sgxmodel.search.explore.rows import Memo, Reading
+from sgxmodel.search.explore.memo import Memo, Reading
 
 Problems = tuple[Problem, ...]
 
@@ -18,7 +18,7 @@ class Predicate:
     def __init__(self, check: Check, graph: Graph) -> None:
         self.check = check
         self.graph = graph
-        self.memo = Memo[Problems](graph.space.packer)
+        self.memo = Memo[Problems]()
         self.widened()
 
     def widened(self) -> None:
@@ -62,10 +62,9 @@ class Predicate:
         return True
 
     def _evaluated(self, state: int) -> Problems:
-        packed = self.graph.fields.packed(state)
-        known = self.memo.get(packed)
+        known = self.memo.get(self.graph.space.rows, state)
         if known is None:
-            reading = Reading(self.graph.space.packer.unpack(packed))
+            reading = Reading(self.graph.row(state))
             known = tuple(self.check(reading))
-            self.memo.put(packed, list(reading.reads), known)
+            self.memo.put(self.graph.space.rows, state, list(reading.reads), known)
         return known

@@ -1,36 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""Shared states, kept small: a tuple of ids, one for each group of slots.
+"""Shared states, kept small: one id for each group of slots, together one integer.
 
 Groups change far less often than states, so a few hundred values each stand
 for all that is ever met (Holzmann's collapse compression, SPIN 1997).  What a
 step writes is kept as changes of groups, each computed once for each value of
-the group; what a step or a predicate reads is looked up by the groups that it
-reads first, and by the very slots only if those are new.
+the group.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import attrs
 
+from sgxmodel.search.explore.fields import Fields
 from sgxmodel.search.explore.machine import Row
 
-Packed = tuple[int, ...]
-"""For each group the id of its values."""
 Delta = tuple[tuple[int, Any], ...]
 """(slot, value) of each slot that was written."""
-T = TypeVar("T")
-
-
-def _nothing(row: Any) -> Any:
-    return ()
-
-
-def _getter(places: Sequence[int]) -> Callable[[Any], Any]:
-    return itemgetter(*places) if places else _nothing
+Moved = list[tuple[int, int, int]]
+"""(group, its id before, its id after) of each group that was written."""
 
 
 @attrs.define(eq=False)
@@ -54,10 +45,14 @@ class Change:
 
 
 class Rows:
-    """Packs and unpacks.  The slots ``named`` are one group, which ``canonical`` renames."""
+    """Packs and unpacks.  The slots ``named`` are one group, which ``canonical`` renames.
+
+    ``given``: how many ids were given out.
+    """
 
     def __init__(
         self,
+        tasks: int,
         slots: int,
         groups: Sequence[Sequence[int]],
         named: frozenset[int],
@@ -79,13 +74,14 @@ class Rows:
         places = [0] * slots
         for place, slot in enumerate(flat):
             places[slot] = place
-        self.order = _getter(places) if slots != 1 else tuple
+        self.order: Callable[[Any], Any] = itemgetter(*places) if slots > 1 else tuple
         self.values: list[list[tuple[Any, ...]]] = [[] for _ in self.groups]
         self.ids: list[dict[tuple[Any, ...], int]] = [{} for _ in self.groups]
         self.renames = bool(named)
         self.canonical = canonical
-        self.renamed: dict[int, int] = {}
+        self.slots = slots
         self.given = 0
+        self.fields = Fields.narrow(tasks, len(self.groups))
 
     def id(self, group: int, values: tuple[Any, ...]) -> int:
         """The id of a group's values."""
@@ -97,26 +93,24 @@ class Rows:
             self.given += 1
         return known
 
-    def pack(self, row: Sequence[Any]) -> Packed:
+    def pack(self, row: Sequence[Any]) -> list[int]:
+        """The id of each group."""
         work = list(row)
         self.canonical(work)
         groups = enumerate(self.groups)
-        return tuple(self.id(g, tuple(work[slot] for slot in group)) for g, group in groups)
+        return [self.id(g, tuple(work[slot] for slot in group)) for g, group in groups]
 
     def counts(self) -> list[int]:
         """How many values of each group were met."""
         return [len(values) for values in self.values]
 
-    def unpack(self, packed: Packed) -> Row:
+    def unpack(self, state: int) -> Row:
+        """The shared state as the machine has it."""
         flat: list[Any] = []
-        for values, number in zip(self.values, packed, strict=True):
+        for values, number in zip(self.values, self.fields.groups(state), strict=True):
             flat += values[number]
         row: Row = self.order(flat)
         return row
-
-    def value(self, packed: Packed, slot: int) -> Any:
-        group, place = self.where[slot]
-        return self.values[group][packed[group]][place]
 
     def change(self, delta: Delta) -> Change:
         """Some writes as a change of groups."""
@@ -126,105 +120,29 @@ class Rows:
             parts.setdefault(group, []).append((place, value))
         return Change(tuple(Part(g, tuple(items)) for g, items in parts.items()))
 
-    def applied(self, packed: Packed, change: Change) -> Packed:
-        """A shared state with some writes over it."""
-        work = list(packed)
+    def moved(self, state: int, change: Change) -> Moved:
+        """Which ids some writes change, and into what."""
+        out = []
         for part in change.parts:
-            group, known = part.group, part.known
-            before = work[group]
-            after = known.get(before)
+            before = self.fields.group(part.group, state)
+            after = part.known.get(before)
             if after is None:
-                values = list(self.values[group][before])
-                for place, value in part.items:
-                    values[place] = value
-                after = known[before] = self.id(group, tuple(values))
-            work[group] = after
-        if self.renames:
-            after = self.renamed.get(work[0])
-            work[0] = self._rename(work) if after is None else after
-        return tuple(work)
+                after = part.known[before] = self._after(part, before)
+            out.append((part.group, before, after))
+        return out
 
-    def _rename(self, work: list[int]) -> int:
-        row = list(self.unpack(tuple(work)))
+    def _after(self, part: Part, before: int) -> int:
+        values = list(self.values[part.group][before])
+        for place, value in part.items:
+            values[place] = value
+        if self.renames and not part.group:
+            values = self._renamed(values)
+        return self.id(part.group, tuple(values))
+
+    def _renamed(self, values: Iterable[Any]) -> list[Any]:
+        named = self.groups[0]
+        row: list[Any] = [None] * self.slots
+        for slot, value in zip(named, values, strict=True):
+            row[slot] = value
         self.canonical(row)
-        after = self.id(0, tuple(row[slot] for slot in self.groups[0]))
-        self.renamed[work[0]] = after
-        return after
-
-
-@attrs.define(eq=False)
-class _Fork(Generic[T]):
-    """A slot that decides, and what it decides: another fork, or a result."""
-
-    slot: int
-    ways: dict[Any, _Fork[T] | T] = attrs.field(factory=dict)
-
-
-class Memo(Generic[T]):
-    """Results of a function of shared states, by what it read of them, in order."""
-
-    def __init__(self, rows: Rows) -> None:
-        self.rows = rows
-        self.groups: frozenset[int] = frozenset()
-        self.key: Callable[[Packed], Any] = _nothing
-        self.near: dict[Any, T] = {}
-        self.root: _Fork[T] | T | None = None
-
-    def get(self, packed: Packed) -> T | None:
-        """What is known of a shared state."""
-        known = self.near.get(self.key(packed))
-        if known is not None:
-            return known
-        node = self.root
-        rows = self.rows
-        values, where = rows.values, rows.where
-        while isinstance(node, _Fork):
-            group, place = where[node.slot]
-            node = node.ways.get(values[group][packed[group]][place])
-        if node is not None:
-            self.near[self.key(packed)] = node
-        return node
-
-    def put(self, packed: Packed, reads: Sequence[int], result: T) -> None:
-        """A result, and the slots that were read for it, first come first."""
-        groups = {self.rows.where[slot][0] for slot in reads}
-        if not groups <= self.groups:
-            self.groups |= groups
-            self.key = _getter(sorted(self.groups))
-            self.near.clear()
-        self.near[self.key(packed)] = result
-        if not reads:
-            self.root = result
-            return
-        if self.root is None:
-            self.root = _Fork(reads[0])
-        node = self.root
-        for here, following in zip(reads, [*reads[1:], -1], strict=True):
-            if not isinstance(node, _Fork) or node.slot != here:
-                # Read in another order (a set has none): what is known goes, what is new stays.
-                self.root = None
-                self.put(packed, reads, result)
-                return
-            value = self.rows.value(packed, here)
-            if following < 0:
-                node.ways[value] = result
-                return
-            after = node.ways.get(value)
-            if after is None:
-                after = node.ways[value] = _Fork(following)
-            node = after
-
-
-class Reading:
-    """A shared state that notes what is read of it, first come first."""
-
-    def __init__(self, row: Row) -> None:
-        self.row = row
-        self.reads: dict[int, None] = {}
-
-    def __getitem__(self, slot: int) -> Any:
-        self.reads[slot] = None
-        return self.row[slot]
-
-    def __len__(self) -> int:
-        return len(self.row)
+        return [row[slot] for slot in named]

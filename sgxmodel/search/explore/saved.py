@@ -31,7 +31,6 @@ class Mark:
     transitions: int
     restarts: int
     executed: int
-    dived: bool
     widths: tuple[int, ...]
     learnt: Learnt
 

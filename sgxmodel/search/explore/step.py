@@ -53,16 +53,15 @@ class Step:
 
     ``racy``: operations on slots that no lock protects, as ``races`` has them.
 
-    ``reads`` is in the order of first reads.  ``ways``: the outcomes once more, in ids,
-    and ``decides``: the groups of slots that say what they are (see ``space``).
+    ``reads`` is in the order of first reads; ``kinds``: those of slots of which it was
+    asked what they are.
     """
 
     reads: list[int]
     outcomes: tuple[Outcome, ...]
     owned: frozenset[Touch] = frozenset()
-    ways: Any = None
-    decides: frozenset[int] = frozenset()
     racy: frozenset[Racy] = frozenset()
+    kinds: frozenset[str] = frozenset()
 
 
 class Single:
@@ -133,6 +132,7 @@ class Transactions:
         todo = [_Point(local[0], local[1], {}, False, (), ())]
         seen: set[Any] = set()
         self.racy: set[Racy] = set()
+        self.kinds: set[str] = set()
         while todo:
             point = todo.pop()
             following = None
@@ -145,7 +145,9 @@ class Transactions:
             else:
                 todo.extend(reversed(following))
         reads = [s for s in window.reads if s >= self.machine.scratch]
-        return Step(reads, tuple(done), frozenset(owned), racy=frozenset(self.racy))
+        return Step(
+            reads, tuple(done), frozenset(owned), frozenset(self.racy), frozenset(self.kinds)
+        )
 
     def _operation(
         self, t: int, point: _Point, window: Recording, done: list[Outcome], owned: set[Touch]
@@ -212,6 +214,7 @@ class Transactions:
             held |= {window.locked}
         discipline, worst = self.discipline, LOCKED
         for slot, wrote in window.slots().items():
+            self.kinds.add(self.machine.kinds[slot])
             kind = discipline.access(slot, wrote, held)
             self.open |= kind is RACY
             if kind is OWNED:
