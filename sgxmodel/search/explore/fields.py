@@ -80,9 +80,9 @@ class Fields:
         return number << self.offsets[field]
 
     def wider(self, counts: Sequence[int]) -> Fields:
-        """Room for so many ids in each field; those more than half full have twice the room."""
+        """Room for so many ids in each field; those more than half full get four times theirs."""
         widths = [
-            max(width, count.bit_length() + 1 if 2 * count > 1 << width else 0)
+            max(width, count.bit_length() + 2 if 2 * count > 1 << width else 0)
             for width, count in zip(self.widths, counts, strict=True)
         ]
         return Fields(self.tasks, widths)

@@ -39,11 +39,15 @@ class Memo(Generic[T]):
         node = self.root
         values, fields = rows.values, rows.fields
         masks, offsets, tasks = fields.masks, fields.offsets, fields.tasks
-        while isinstance(node, _Fork):
-            field = tasks + node.group
-            number = (state & masks[field]) >> offsets[field]
-            node = node.ways.get(values[node.group][number][node.place])
-        return node
+        met: dict[int, tuple[Any, ...]] = {}
+        while type(node) is _Fork:
+            group = node.group
+            value = met.get(group)
+            if value is None:
+                field = tasks + group
+                value = met[group] = values[group][(state & masks[field]) >> offsets[field]]
+            node = node.ways.get(value[node.place])
+        return node  # type: ignore[return-value]
 
     def put(self, rows: Rows, state: int, reads: Sequence[int], result: T) -> None:
         """A result, and the slots that were read for it, first come first."""
