@@ -26,6 +26,8 @@ from sgxmodel.search.workers import in_workers, share
 DEBUG = "SGXMODEL_DEBUG"
 MEMORY_MB = 4_000
 """Of one process that covers every interleaving; past it the search is INCONCLUSIVE."""
+LAST_WORDS = 60.0
+"""Seconds that an interrupt leaves to exhaustive searches, to say where they were."""
 DIED = "its process was killed (out of memory?); try --jobs 1"
 
 
@@ -95,7 +97,8 @@ def check_target(plan: Plan, progress: Progress | None = None) -> Iterator[Check
     """Each scenario's result as it comes; the order is the scenarios' only with one job."""
     if min(plan.jobs, len(plan.scenarios)) > 1:
         work = functools.partial(check_one, plan)
-        yield from in_workers(work, plan.scenarios, plan.jobs, plan.deadline, DIED)
+        grace = LAST_WORDS if plan.exhaustive else 0.0
+        yield from in_workers(work, plan.scenarios, plan.jobs, plan.deadline, DIED, grace)
         return
     for i, scenario in enumerate(plan.scenarios):
         until = share(plan.deadline, plan.jobs, len(plan.scenarios) - i)

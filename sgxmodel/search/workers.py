@@ -4,16 +4,19 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.verdict import Checked, failed
 
+STOP = signal.SIGUSR1
 RESERVE = 0.05
 """Part of a scenario's time that is kept for writing its traces down."""
 Work = Callable[[Scenario, "float | None"], Checked]
@@ -30,9 +33,17 @@ def share(deadline: float | None, jobs: int, waiting: int) -> float | None:
 
 
 def in_workers(
-    work: Work, scenarios: tuple[Scenario, ...], jobs: int, deadline: float | None, died: str
+    work: Work,
+    scenarios: tuple[Scenario, ...],
+    jobs: int,
+    deadline: float | None,
+    died: str,
+    grace: float = 0.0,
 ) -> Iterator[Checked]:
     """Each result as it comes.
+
+    ``grace``: seconds that an interrupt leaves to work that answers a
+    KeyboardInterrupt with what it had; a second interrupt ends that, too.
 
     Which of several scenarios took a process down nobody can tell: those that were
     running are run again, each in a process of its own.  What dies there is an
@@ -41,7 +52,7 @@ def in_workers(
     todo, suspects = list(scenarios), list[Scenario]()
     jobs = max(1, min(jobs, len(todo)))
     while todo:
-        yield from _until_one_dies(work, todo, suspects, jobs, deadline)
+        yield from _until_one_dies(work, todo, suspects, jobs, deadline, grace)
     for i, scenario in enumerate(suspects):
         until = share(deadline, 1, len(suspects) - i)
         try:
@@ -52,15 +63,21 @@ def in_workers(
 
 
 def _until_one_dies(
-    work: Work, todo: list[Scenario], suspects: list[Scenario], jobs: int, deadline: float | None
+    work: Work,
+    todo: list[Scenario],
+    suspects: list[Scenario],
+    jobs: int,
+    deadline: float | None,
+    grace: float,
 ) -> Iterator[Checked]:
     running: dict[Future[Checked], Scenario] = {}
+    others = set(multiprocessing.active_children())
     with _pool(jobs) as pool:
         while todo or running:
             try:
                 while todo and len(running) < jobs:
                     until = share(deadline, jobs, len(todo))
-                    running[pool.submit(work, todo[0], until)] = todo[0]
+                    running[pool.submit(_interruptible, work, todo[0], until)] = todo[0]
                     del todo[0]
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -70,6 +87,25 @@ def _until_one_dies(
             except BrokenProcessPool:
                 suspects.extend(running.values())
                 return
+            except KeyboardInterrupt:
+                if grace:
+                    yield from _last_words(running, others, grace)
+                raise
+
+
+def _last_words(
+    running: Iterable[Future[Checked]],
+    others: set[multiprocessing.process.BaseProcess],
+    grace: float,
+) -> Iterator[Checked]:
+    """What interrupted work still says."""
+    for child in set(multiprocessing.active_children()) - others:
+        if child.pid is not None:
+            os.kill(child.pid, STOP)
+    done, _ = wait(running, timeout=grace)
+    for future in done:
+        if future.exception() is None:
+            yield future.result()
 
 
 @contextmanager
@@ -89,3 +125,13 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
 
 def _leave_interrupts_to_the_parent() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(STOP, signal.SIG_IGN)
+
+
+def _interruptible(work: Work, scenario: Scenario, until: float | None) -> Checked:
+    """Work that the parent may interrupt, by a signal that a terminal does not send."""
+    signal.signal(STOP, signal.default_int_handler)
+    try:
+        return work(scenario, until)
+    finally:
+        signal.signal(STOP, signal.SIG_IGN)
