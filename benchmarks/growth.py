@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """How states and CPU time grow with pages and tasks, with and without reductions.
 
-    python -m benchmarks.growth [--pages 2-6] [--tasks 2-4] [--states N] [--plot FILE]
+    python -m benchmarks.growth [--pages 2-6] [--tasks 2-4] [--enclaves 1] [--states N]
+                                [--plot FILE]
 
-One task makes a pass over an enclave of so many pages, each of the others touches
-a page of its own.  A space that did not close within ``--states`` has a ``>``.
+One task makes a pass over all pages, dealt out to so many enclaves, each of the
+others touches a page of its own.  A space that did not close within ``--states`` has a ``>``.
 The plot needs matplotlib (the extra ``bench``).
 """
 
@@ -45,6 +46,7 @@ def main() -> None:
     parser.add_argument("--target", default="list_fixed")
     parser.add_argument("--pages", type=span, default=span("2-6"))
     parser.add_argument("--tasks", type=span, default=span("2-4"))
+    parser.add_argument("--enclaves", type=int, choices=(1, 2, 3), default=1)
     parser.add_argument("--states", type=int, default=300_000)
     parser.add_argument("--plot", type=Path)
     given = parser.parse_args()
@@ -53,7 +55,7 @@ def main() -> None:
     for tasks in given.tasks:
         for pages in given.pages:
             pair = [
-                measured(given.target, pages, tasks, reduction, given.states)
+                measured(given.target, (pages, tasks, given.enclaves), reduction, given.states)
                 for reduction in (True, False)
             ]
             cells += pair
@@ -68,23 +70,32 @@ def span(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
-def scenario(pages: int, tasks: int) -> Scenario:
-    size = 1 << (pages - 1).bit_length()
-    adds = "; ".join(f"add A {i}" for i in range(pages))
-    touches = "\n".join(f"task T{i}: touch A {i % pages}" for i in range(tasks - 1))
-    return parse(
-        f"scenario growth\nepc {pages + 3}\nscan {pages}\nenclave A {size}\n"
-        f"setup open A; create A; {adds}; init A\n{touches}\ntask R: reclaim\n"
-    )
+Size = tuple[int, int, int]
+"""Pages, tasks, enclaves."""
 
 
-def measured(target: str, pages: int, tasks: int, reduction: bool, states: int) -> Cell:
-    machine = machine_of(build(revision(target), scenario(pages, tasks)))
+def scenario(size: Size) -> Scenario:
+    pages, tasks, enclaves = size
+    names = "ABC"[:enclaves]
+    each = -(-pages // enclaves)
+    lines = ["scenario growth", f"epc {pages + 2 + enclaves}", f"scan {pages}"]
+    lines += [f"enclave {name} {1 << (each - 1).bit_length()}" for name in names]
+    calls = [f"open {name}; create {name}" for name in names]
+    where = [f"{names[i % enclaves]} {i // enclaves}" for i in range(pages)]
+    calls += [f"add {page}" for page in where]
+    calls += [f"init {name}" for name in names]
+    lines.append("setup " + "; ".join(calls))
+    lines += [f"task T{i}: touch {where[i % pages]}" for i in range(tasks - 1)]
+    return parse("\n".join([*lines, "task R: reclaim", ""]))
+
+
+def measured(target: str, size: Size, reduction: bool, states: int) -> Cell:
+    machine = machine_of(build(revision(target), scenario(size)))
     began = time.process_time()
     explorer = Explorer(machine, reduction=reduction, budget=Budget(states=states))
     result = explorer.run()
     seconds = time.process_time() - began
-    return Cell(pages, tasks, reduction, result.closed, result.states, seconds)
+    return Cell(size[0], size[1], reduction, result.closed, result.states, seconds)
 
 
 def plot(cells: Iterable[Cell], file: Path) -> None:
