@@ -154,3 +154,20 @@ def test_a_promise_out_of_reach_is_said_to_be() -> None:
     result = explore_scenario(revision("list_fixed"), scenario)
     assert result.verdict is Verdict.INCONCLUSIVE
     assert result.message == "promised but out of reach in this scenario: a page was removed"
+
+
+def test_a_closed_space_says_what_it_cannot_reach_and_what_that_would_need() -> None:
+    result = explore_scenario(revision("list_fixed"), SCENARIOS["x-eaug-eaug"])
+    assert result.verdict is Verdict.HOLDS
+    never = dict(result.unreached)
+    assert never["an enclave grew by a VA page"] == "ksgxd, as eaug-va has"
+    assert "reclaim" in never["the SECS was loaded back"].split(", as ")[0].split(", ")
+    assert not set(never) & {what for what, count in result.sometimes.items() if count}
+    # Functions that did not run are not talked about.
+    assert "a fault in a child that could not be added to the mm list" in never
+    assert "an IPI found a CPU inside the enclave" not in never
+
+
+def test_what_did_not_close_says_nothing_of_reach() -> None:
+    result = explore_scenario(revision("list_fixed"), SCENARIOS["x-eaug-eaug"], states=50)
+    assert result.unreached == ()

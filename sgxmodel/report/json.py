@@ -48,6 +48,8 @@ def _scenario(entry: Entry) -> dict[str, Any]:
     out["sometimes"] = dict.fromkeys(result.scenario.promises, 0) | dict(
         sorted(result.sometimes.items())
     )
+    if evidence.closed:
+        out["unreached"] = dict(result.unreached)
     return out
 
 

@@ -55,7 +55,7 @@ def summary(target: str, entries: Sequence[Entry], note: str = "") -> str:
     wide = max((len(e.name) for e in entries), default=0)
     out = []
     for entry in entries:
-        out += _line(entry, min(wide, 32))
+        out += [*_line(entry, min(wide, 32)), *_unreached(entry, len(entries) == 1)]
     kinds = {trace.key for entry in entries for trace, _ in entry.found}
     runs = sum(e.result.evidence.runs for e in entries)
     steps = sum(e.result.evidence.transitions for e in entries)
@@ -99,13 +99,28 @@ def _line(entry: Entry, wide: int) -> list[str]:
         runs += f" of {evidence.planned}"
     counts = f"{runs} run{'' if runs == '1' else 's'}"
     if evidence.closed:
-        counts += f", closed, {evidence.states} states"
+        counts = f"closed, {evidence.states} states"
     if entry.found:
         counts += f", {plural(len(entry.found), 'violation')}"
     line = f"{ascii(entry.name):<{wide}}  {entry.verdict!s:<12}  {counts}"
     out = _kept(line)
     if entry.result.message:
         out += prose(entry.result.message, 4)
+    return out
+
+
+def _unreached(entry: Entry, whole: bool) -> list[str]:
+    """Paths that a closed space does not have: in full where it is all that was asked."""
+    paths = entry.result.unreached
+    if not paths:
+        return []
+    said = f"out of reach here: {plural(len(paths), 'path')} of functions that ran"
+    if not whole:
+        return prose(said, 4)
+    out = prose(said + "; each would need", 4)
+    for why in sorted({why for _, why in paths}):
+        what = "; ".join(name for name, same in paths if same == why)
+        out += prose(f"{why}: {what}", 6, 2)
     return out
 
 

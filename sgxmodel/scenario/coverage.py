@@ -144,8 +144,14 @@ def _row(group: str, name: str, outcome: str, count: int) -> Row:
 
 def companions(revision: Revision) -> list[str]:
     """Every path that the program says it walked."""
+    return companions_of(revision, revision.program.functions)
+
+
+def companions_of(revision: Revision, functions: Iterable[str]) -> list[str]:
+    """The same of some functions."""
     found: dict[str, None] = {}
-    for fn in revision.program.functions.values():
+    for name in functions:
+        fn = revision.program.functions[name]
         for call in _calls(fn.source.tree):
             if _called(call, fn.source.globals) is SOMETIMES:
                 found[ast.literal_eval(call.args[0])] = None

@@ -48,6 +48,8 @@ class EveryState(Checks):
         super().__init__(world, sequential)
         self.names: Renames = Names(world.layout)
         self.secret = Secret(self.names)
+        self.ran: set[Any] = set()
+        """Blocks of the operations that were run."""
         self.quiet = View(world)
         self.list_guards = frozenset(self.quiet.list_locks)
         self.enclave_guards = frozenset(encl.lock.owner for encl in world.encls)
@@ -118,7 +120,15 @@ class EveryState(Checks):
         self, t: int, op: Op, result: Any, reads: Sequence[int], writes: Sequence[int]
     ) -> None:
         self.secret.note(op, result)
+        frame = self.system.frames[t]
+        if frame is not None:
+            self.ran.add(frame[0])
         super().operation(t, op, result, reads, writes)
+
+    def functions(self) -> set[str]:
+        """Those that ran."""
+        sites = self.system.image.sites
+        return {sites[block].function for block in self.ran if block in sites}
 
     def _written(self, t: int, slot: int, groups: int, site: Any, silent: bool) -> None:
         if groups & COUNT:

@@ -24,6 +24,7 @@ from sgxmodel.search.explore.zero_one import smallest
 from sgxmodel.search.follow import Follow
 from sgxmodel.search.run import Runner
 from sgxmodel.search.sequential import sequential_outcomes
+from sgxmodel.search.unreached import unreached
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, Verdict, issue
 
 SMALLEST_STATES = 200_000
@@ -139,6 +140,7 @@ def result_of(
     missing = tuple(p for p in scenario.promises if not watch.sometimes_seen.get(p))
     evidence = Evidence(0, 0, result.states, result.transitions, result.closed)
     verdict, message = _verdict(result, findings, evidence, missing)
+    never = unreached(world, watch.functions(), watch.sometimes_seen) if result.closed else ()
     return ScenarioResult(
         scenario,
         verdict,
@@ -149,6 +151,7 @@ def result_of(
         dict(watch.leaves),
         missing=missing,
         message=message,
+        unreached=never,
     )
 
 

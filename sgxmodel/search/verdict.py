@@ -88,6 +88,8 @@ class ScenarioResult:
     """Pairs of calls that overlapped, in alphabetical order."""
     unlike: tuple[str, ...] = ()
     """Violations of a known kind that the known ones do not look like."""
+    unreached: tuple[tuple[str, str], ...] = ()
+    """In a closed space: companions that it never reaches, and what they would need."""
     unfinished: bytes = attrs.field(default=b"", repr=False)
     """From which an exhaustive search that was cut short can go on; see ``resume``."""
 
