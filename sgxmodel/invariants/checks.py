@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sgxmodel.driver.calls import PARTLY
 from sgxmodel.driver.structs import SGX_ENCL_INITIALIZED
 from sgxmodel.hardware import encls, enclu
 from sgxmodel.invariants.base import (
@@ -42,7 +43,7 @@ from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import LOAD, Fault, Op, Primitive
 from sgxmodel.machine.system import START, Call, System
 from sgxmodel.scenario.build import World
-from sgxmodel.scenario.model import KILLED, PARTLY, result_name
+from sgxmodel.scenario.model import KILLED, result_name
 
 FLAGS, ENCLAVES, REFERENCES, COUNT, PAGE, LINKS, REQUEST, MAPPINGS = 1, 2, 4, 8, 16, 32, 64, 128
 GROUPS = (FLAGS, ENCLAVES, REFERENCES, COUNT, LINKS, MAPPINGS)
