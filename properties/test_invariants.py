@@ -12,7 +12,7 @@ import pytest
 from properties.faults import FAULTS
 from properties.faults_mm import MEMORY_FAULTS
 from sgxmodel.driver import encl, main
-from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.kernel.list import list_move
 from sgxmodel.machine.edit import edited
 from sgxmodel.revisions import Revision, revision
