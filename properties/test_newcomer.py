@@ -182,7 +182,7 @@ def test_every_revision_and_scenario_is_found() -> None:
 
 
 def test_every_invariant_of_the_list_is_there() -> None:
-    assert {int(name.partition("-")[0]) for name in INVARIANTS} == set(range(1, 21))
+    assert {int(name.partition("-")[0]) for name in INVARIANTS} >= set(range(1, 21))
 
 
 # -- mistakes are told --------------------------------------------------------------------------
