@@ -123,7 +123,7 @@ class Checks:
         self.page_sites: dict[Any, Site] = {}
         self.drift = count_drift(self.view)
         self.balance = [0] * len(system.tasks)
-        self.count_site: Site = START
+        self.count_sites: list[Site] = [START] * len(system.tasks)
         self.ready = [self._initialized(t) for t in range(len(system.tasks))]
         self.requested = False
         self.excused = False
@@ -175,7 +175,7 @@ class Checks:
             if drift != self.drift:
                 self.balance[t] += drift - self.drift
                 self.drift = drift
-                self.count_site = site
+                self.count_sites[t] = site
         if groups & PAGE and not silent:
             page = self.world.layout.owners[slot]
             self.page_sites[page] = site
@@ -382,7 +382,7 @@ class Checks:
             self.balance[t] = 0
             self.violate(
                 FreeCount(
-                    self.count_site.function,
+                    self.count_sites[t].function,
                     "sgx_nr_free_pages and the free lists part",
                     f"the counter is {S[self.view.counter]}, "
                     f"{S[self.view.counter] - self.drift} pages can be allocated\n"

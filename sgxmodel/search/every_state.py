@@ -118,7 +118,7 @@ class EveryState(Checks):
         if groups & COUNT:
             self._counts(t, slot)
             self.balance[t] = self.carried + self.counted - self.freed
-            self.count_site = site
+            self.count_sites[t] = site
         super()._written(t, slot, groups & ~COUNT, site, silent)
 
     def _counts(self, t: int, slot: int) -> None:
