@@ -178,7 +178,7 @@ TRACE_HEADER = "# sgxmodel trace"
 BAD = [
     (("frob",), "No such command"),
     (("check",), "Missing argument"),
-    (("check", "nope"), "the targets are mainline, list_v2"),
+    (("check", "nope"), "the targets are list_fixed, list_v2"),
     (("check", "nope", "--json", "text"), "the targets are"),
     (("check", "list_v2", "-s", "nope"), "sgxmodel list scenarios"),
     (("check", "list_v2", "-s", "."), "directory"),

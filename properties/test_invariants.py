@@ -12,7 +12,7 @@ import pytest
 from properties.faults import FAULTS
 from properties.faults_mm import MEMORY_FAULTS
 from sgxmodel.driver import encl, main
-from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.kernel.list import list_move
 from sgxmodel.machine.edit import edited
 from sgxmodel.revisions import Revision, revision
@@ -171,3 +171,10 @@ def test_a_page_that_left_the_list_waits_anew() -> None:
     # The count of who passed a page over was kept while the page was off the list.
     result = check_scenario(revision("list_fixed"), parse(FALSE_ALARM), schedules=40)
     assert not result.findings
+
+
+def test_who_parts_counter_and_lists_is_blamed_not_who_allocates_meanwhile() -> None:
+    # A page turned bad in the middle of another task's allocation, which was named.
+    result = check_scenario(revision("mainline"), SCENARIOS["vepc-fails"], shrink=False)
+    found = {f.violation.function for f in result.findings if f.violation.id == "11-free-count"}
+    assert found == {"arch_memory_failure", "sgx_free_epc_page"}

@@ -32,6 +32,7 @@ from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.scenario.model import VERBS, Scenario, result_name
 from sgxmodel.scenario.text import format, parse
+from sgxmodel.search import known
 from sgxmodel.search.pct import Pct
 from sgxmodel.search.run import Runner
 from sgxmodel.testing.plan import Plan, Planned
@@ -284,15 +285,25 @@ def test_the_documentation_names_who_sets_and_clears(package: Any) -> None:
 # -- results ----------------------------------------------------------------------------------
 
 
+KNOWN = {
+    "mainline": known.read(Path(__file__).parents[1] / "stateful" / "traces" / "mainline.known")
+    | {("15-errno", "sgx_vma_fault")},
+    "list_fixed": frozenset[known.Key](),
+}
+"""What a check finds; of list_v2 there is no list.  These runs have no orders of whole calls
+to go by, so the SIGBUS of 16-benign-race looks like one without a cause."""
+
+
 @pytest.mark.parametrize("target", REVISIONS)
-def test_calls_return_what_their_verb_says(target: str) -> None:
+def test_calls_return_what_their_verb_says_and_nothing_unknown_is_found(target: str) -> None:
     results: Counter[tuple[str, str]] = Counter()
+    found: set[known.Key] = set()
     for name, scenario in SCENARIOS.items():
         world = build(revision(target), scenario)
         checks = Checks(world)
         runner = Runner(world, checks)
         for i in range(15):
-            runner.run(Pct(Random(f"{name}/{i}")))
+            found |= set(runner.run(Pct(Random(f"{name}/{i}"))).found)
         results += checks.results
     # A call on a process that is not there gives -ESRCH; daemons and the end are no calls.
     strange = {
@@ -301,6 +312,7 @@ def test_calls_return_what_their_verb_says(target: str) -> None:
         if verb in VERBS and name not in (*VERBS[verb].results, "-ESRCH")
     }
     assert not strange
+    assert found <= KNOWN.get(target, found)
 
 
 # -- a third opinion on the driver ------------------------------------------------------------

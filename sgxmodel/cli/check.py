@@ -18,7 +18,7 @@ from sgxmodel.errors import ScenarioError, UserError
 from sgxmodel.report import files, json, summary
 from sgxmodel.revisions import REVISIONS, revision
 from sgxmodel.scenario import catalogue
-from sgxmodel.scenario.coverage import call_coverage, coverage
+from sgxmodel.scenario.coverage import Row, call_coverage, coverage
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.text import parse
 from sgxmodel.search import known, resume
@@ -209,7 +209,9 @@ def check_command(
     note = "interrupted" if interrupted else ""
     whole = not names and not interrupted
     if json_file:
-        _write_json(json_file, target, entries, note)
+        _write_json(
+            json_file, target, entries, note, _coverage(target, entries) if counts else None
+        )
     if json_file != "-":
         _print(target, entries, note, counts, whole)
     for problem in problems:
@@ -302,9 +304,11 @@ def _run_tree(plan: TreePlan, json_file: str | None) -> tuple[list[Checked], boo
         raise
 
 
-def _write_json(name: str, target: str, entries: list[summary.Entry], note: str) -> None:
+def _write_json(
+    name: str, target: str, entries: list[summary.Entry], note: str, seen: list[Row] | None
+) -> None:
     verdict = worst([*(e.verdict for e in entries), *([Verdict.INCONCLUSIVE] if note else ())])
-    document = json.document(target, entries, note, verdict)
+    document = json.document(target, entries, note, verdict, seen)
     if name == "-":
         click.echo(document, nl=False)
         return
@@ -319,10 +323,12 @@ def _print(target: str, entries: list[summary.Entry], note: str, counts: bool, w
         click.echo(f"{one}\n{'=' * 72}\n")
     if counts or (whole and not any(e.found for e in entries)):
         click.echo(summary.coverage(_coverage(target, entries), counts))
+        if target not in REVISIONS:
+            click.echo(summary.OF_A_TREE)
     click.echo(summary.summary(target, entries, note), nl=False)
 
 
-def _coverage(target: str, entries: list[summary.Entry]) -> list[Any]:
+def _coverage(target: str, entries: list[summary.Entry]) -> list[Row]:
     results: Counter[tuple[str, str]] = Counter()
     leaves: Counter[tuple[str, int]] = Counter()
     sometimes: Counter[str] = Counter()

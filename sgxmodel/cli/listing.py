@@ -9,7 +9,7 @@ import attrs
 import click
 
 from sgxmodel.cli.base import guarded
-from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.mutate.operators import OPERATORS
 from sgxmodel.report.layout import prose
 from sgxmodel.revisions import REVISIONS

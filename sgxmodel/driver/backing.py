@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.calls import Verb
 from sgxmodel.driver.structs import (
     ENOMEM,
     PCMDS_PER_PAGE,
@@ -177,3 +178,9 @@ def shrink_folio_list() -> None:
             sometimes("a clean backing page was dropped")
         elif what == "kept":
             sometimes("memory pressure met a backing page in use")
+
+
+CALLS = (
+    Verb("shrink", shrink_folio_list, (), ("0",),
+         "memory pressure: backing pages go to swap, clean ones are dropped"),
+)  # fmt: skip

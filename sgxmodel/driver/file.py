@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.calls import FAULT, Verb
 from sgxmodel.driver.process import thread_begin
 from sgxmodel.driver.structs import (
     EBADF,
@@ -233,3 +234,17 @@ def send_signal_to(task: task_struct) -> int:
     """Another task's signal: waits that can be interrupted end."""
     send_signal(task)
     return 0
+
+
+CALLS = (
+    Verb("open", user_open, ("enclave",), ("0", "-ENOMEM", "-EINTR"), "open() and mmap()"),
+    Verb("touch", user_touch, ("enclave", "page"), FAULT, "write to a page"),
+    Verb("run", user_run, ("enclave", "page"), FAULT,
+         "stay inside and write to a page several times"),
+    Verb("accept", user_accept, ("enclave", "page"), (*FAULT, "NOT_TRACKED"),
+         "EACCEPT; of an absent page, EAUG first"),
+    Verb("poison", memory_error, ("epc",), ("0",), "a memory error in EPC page n"),
+    Verb("poison-at", memory_error_at, ("enclave", "page"), ("0",),
+         "a memory error in the EPC page that an address maps"),
+    Verb("signal", send_signal_to, ("task",), ("0",), "a signal for a task"),
+)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.calls import CREATE, IOCTL, Verb, partly
 from sgxmodel.driver.seam import PAGE_ADDED, SECS_CREATED, VA_PAGE
 from sgxmodel.driver.structs import (
     EBUSY,
@@ -308,3 +309,12 @@ def ioctl_init(proc: process) -> Any:
     ret = sgx_ioc_enclave_init(encl)
     ioctl_end(proc, encl)
     return ret
+
+
+CALLS = (
+    Verb("create", ioctl_create, ("enclave", "size"), CREATE, "ECREATE"),
+    Verb("add", ioctl_add_page, ("enclave", "pages", "type"),
+         (*CREATE, *partly("0", "-EBUSY", "-ENOMEM", "-EIO", "-ERESTARTSYS")),
+         "EADD, before init"),
+    Verb("init", ioctl_init, ("enclave",), (*IOCTL, "-EIO", "-EPERM", "-EFAULT"), "EINIT"),
+)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.calls import Verb
 from sgxmodel.driver.ghost import (
     busy_means_somebody_makes_room,
     note_exhaustion,
@@ -341,3 +342,9 @@ def sgx_page_is_free(page: sgx_epc_page) -> bool:
 def sgx_poison_free(page: sgx_epc_page) -> None:
     """A free page turned bad: to the poison list.  The counter keeps it (fault M3)."""
     list_move(page.list, sgx_epc_page_node(page).sgx_poison_page_list)
+
+
+CALLS = (
+    Verb("reclaim", "sgx_reclaim_pages", (), ("0",), "one pass of the reclaimer"),
+    Verb("direct", sgx_reclaim_direct, (), ("0",), "one pass if memory is low"),
+)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.calls import Verb
 from sgxmodel.driver.structs import (
     ENOMEM,
     ESRCH,
@@ -424,3 +425,18 @@ def copy_page_range(mm: mm_struct, oldmm: mm_struct, vma: vm_area_struct) -> int
         return -ENOMEM
     copy_ptes(mm, oldmm, vma.vm_start, vma.vm_end)
     return 0
+
+
+CALLS = (
+    Verb("mmap", user_mmap, ("enclave", "rights"),
+         ("0", "-EBADF", "-ENOMEM", "-EINTR", "-EACCES"), "map the whole enclave"),
+    Verb("munmap", user_munmap, ("enclave",), ("0",), "the mapping goes"),
+    Verb("munmap-page", user_munmap_page, ("enclave", "page"), ("0", "-ENOMEM"),
+         "the mapping of one page goes"),
+    Verb("mprotect", user_mprotect, ("enclave", "page", "rights"), ("0", "-ENOMEM", "-EACCES"),
+         "change what one page may be used for"),
+    Verb("fork", user_fork, ("enclave", "child"), ("0", "-ENOMEM"),
+         "a child process begins, which maps the enclave too"),
+    Verb("exit", user_exit, ("enclave",), ("0",), "the process ends"),
+    Verb("close", user_close, ("enclave",), ("0",), "munmap() and close()"),
+)  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.calls import CREATE, Verb
 from sgxmodel.driver.process import thread_begin
 from sgxmodel.driver.structs import (
     EBUSY,
@@ -133,3 +134,13 @@ def ioctl_create_debug(proc: process, size: int) -> Any:
         set_bit(SGX_ENCL_DEBUG, encl.flags)
     ioctl_end(proc, encl)
     return ret
+
+
+CALLS = (
+    Verb("create-debug", ioctl_create_debug, ("enclave", "size"), CREATE,
+         "ECREATE, for a debugger"),
+    Verb("peek", ptrace_peek, ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
+         "a debugger reads a word"),
+    Verb("poke", ptrace_poke, ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
+         "a debugger writes a word"),
+)  # fmt: skip

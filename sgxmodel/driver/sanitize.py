@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sgxmodel.driver.calls import Verb
 from sgxmodel.driver.structs import (
     ksgxd_control,
     out_of_scope,
@@ -101,3 +102,6 @@ def stop_ksgxd() -> int:
     WRITE_ONCE(ksgxd_control.stop, 1)
     wake_up(ksgxd_control.ksgxd_waitq)
     return 0
+
+
+CALLS = (Verb("stop-ksgxd", stop_ksgxd, (), ("0",), "sgx_init() fails and stops ksgxd"),)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from sgxmodel.driver.calls import IOCTL, Verb, partly
 from sgxmodel.driver.seam import PAGE_LOADED, PAGE_RETYPED
 from sgxmodel.driver.structs import (
     EAGAIN,
@@ -321,3 +322,15 @@ def ioctl_remove_page(proc: process, first: int, length: int) -> Any:
     ret = sgx_ioc_enclave_remove_pages(encl, first, length)
     ioctl_end(proc, encl)
     return ret
+
+
+CHANGE = (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT")
+CALLS = (
+    Verb("restrict", ioctl_restrict, ("enclave", "pages", "permissions"),
+         (*CHANGE, *partly("-EINVAL", "-EAGAIN", "-EFAULT")), "take permissions away"),
+    Verb("modify", ioctl_modify_type, ("enclave", "pages", "type"),
+         (*CHANGE, *partly("-EINVAL", "-EAGAIN", "-EFAULT")), "make pages TCS or TRIM"),
+    Verb("remove", ioctl_remove_page, ("enclave", "pages"),
+         (*CHANGE, "-EPERM", *partly("-EAGAIN", "-EFAULT", "-EPERM", "-EBUSY")),
+         "remove trimmed, accepted pages"),
+)  # fmt: skip

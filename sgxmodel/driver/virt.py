@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from sgxmodel.driver.calls import GUEST, Verb
 from sgxmodel.driver.seam import VEPC_PAGE
 from sgxmodel.driver.structs import (
     EBADF,
@@ -90,7 +91,6 @@ sgx_virt = static("sgx_virt", virt)
 vepc_stack = static("vepc_stack", secs_stack)
 vepc_cache = static("sgx_vepc_cache", kmem_cache)
 xa_store_budget = static("xa_store", fault_budget)
-STATICS = (sgx_virt, vepc_stack, vepc_cache, xa_store_budget)
 
 
 @primitive(silent=True, access="none")
@@ -354,3 +354,16 @@ def guest_eadd(file: vepc_file, index: int, other: vepc_file, at: int) -> Any:
     label("out")
     vepc_put(file)
     return ret
+
+
+CALLS = (
+    Verb("vepc-open", vepc_open, ("vepc",), ("0", "-ENOMEM"), "open() and mmap() a vEPC"),
+    Verb("vepc-close", vepc_close, ("vepc",), ("0",), "munmap() and close()"),
+    Verb("vepc-remove-all", vepc_remove_all, ("vepc",), ("0", "1", "-EBADF", "-EBUSY"),
+         "EREMOVE of every page"),
+    Verb("guest-touch", guest_touch, ("vepc", "vpage"), GUEST, "a guest reads a page"),
+    Verb("guest-ecreate", guest_ecreate, ("vepc", "vpage"), (*GUEST, "#PF"),
+         "a guest makes a page a SECS"),
+    Verb("guest-eadd", guest_eadd, ("vepc", "vpage", "vepc", "vpage"), (*GUEST, "#PF"),
+         "a guest makes a page a child of that SECS"),
+)  # fmt: skip

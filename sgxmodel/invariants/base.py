@@ -179,21 +179,3 @@ class End(Violation):
 
     id = "20-end"
     guarantee = "after the last close every page is free or poisoned, every object freed"
-
-
-INVARIANTS: dict[str, type[Violation]] = {cls.id: cls for cls in Violation.__subclasses__()}
-
-FAULTS: dict[str, type[Violation]] = {
-    "list-corruption": OneList,
-    "use-after-free": References,
-    "double-free": References,
-    "refcount": References,
-    "wild-pointer": References,
-    "lost-data": Evicted,
-    "bad-mapping": Mappings,
-    "recursive-lock": LockOrder,
-    "bad-unlock": LockOrder,
-    "sleep-in-atomic": LockOrder,
-    **INVARIANTS,
-}
-"""What the kernel, the CPU or a WARN finds by itself, as invariants."""

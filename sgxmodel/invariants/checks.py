@@ -13,10 +13,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from sgxmodel.driver.calls import PARTLY
 from sgxmodel.driver.structs import SGX_ENCL_INITIALIZED
 from sgxmodel.hardware import encls, enclu
 from sgxmodel.invariants.base import (
-    FAULTS,
     BenignRace,
     DataRace,
     End,
@@ -28,12 +28,12 @@ from sgxmodel.invariants.base import (
     Progress,
     Violation,
 )
-from sgxmodel.invariants.enclaves import check_enclave, check_references
+from sgxmodel.invariants.catalogue import FAULTS, PREDICATES
 from sgxmodel.invariants.end import check_end, released_by
 from sgxmodel.invariants.locks import LockGraph, classes_of, is_srcu
-from sgxmodel.invariants.mappings import check_mappings
 from sgxmodel.invariants.overlaps import Overlaps
-from sgxmodel.invariants.pages import Finding, check_flags, check_structure, count_drift
+from sgxmodel.invariants.predicate import Finding
+from sgxmodel.invariants.predicates.pages import count_drift
 from sgxmodel.invariants.race import Access, RaceDetector
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import entries
@@ -42,10 +42,23 @@ from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import LOAD, Fault, Op, Primitive
 from sgxmodel.machine.system import START, Call, System
 from sgxmodel.scenario.build import World
-from sgxmodel.scenario.model import KILLED, PARTLY, result_name
+from sgxmodel.scenario.model import KILLED, result_name
 
-FLAGS, ENCLAVES, REFERENCES, COUNT, PAGE, LINKS, REQUEST, MAPPINGS = 1, 2, 4, 8, 16, 32, 64, 128
-GROUPS = (FLAGS, ENCLAVES, REFERENCES, COUNT, LINKS, MAPPINGS)
+COUNT, PAGE, REQUEST = 1, 2, 4
+"""What slots say beside predicates: the number of free pages, a page, a failure asked for."""
+LOOKED_AT = tuple((REQUEST << n, predicate) for n, predicate in enumerate(PREDICATES, 1))
+"""Each predicate and its bit."""
+FREE_PAGES = frozenset(
+    {
+        "sgx_epc_page.list.next",
+        "sgx_epc_page.list.prev",
+        "sgx_numa_node.free_page_list.next",
+        "sgx_numa_node.free_page_list.prev",
+        "sgx_nr_free_pages.counter",
+    }
+)
+"""What 11-free-count goes by."""
+GROUPS = (COUNT, *(bit for bit, _ in LOOKED_AT))
 ACCOUNTING = frozenset(
     {
         "__sgx_alloc_epc_page_from_node",
@@ -110,7 +123,7 @@ class Checks:
         self.page_sites: dict[Any, Site] = {}
         self.drift = count_drift(self.view)
         self.balance = [0] * len(system.tasks)
-        self.count_site: Site = START
+        self.count_sites: list[Site] = [START] * len(system.tasks)
         self.ready = [self._initialized(t) for t in range(len(system.tasks))]
         self.requested = False
         self.excused = False
@@ -162,7 +175,7 @@ class Checks:
             if drift != self.drift:
                 self.balance[t] += drift - self.drift
                 self.drift = drift
-                self.count_site = site
+                self.count_sites[t] = site
         if groups & PAGE and not silent:
             page = self.world.layout.owners[slot]
             self.page_sites[page] = site
@@ -356,16 +369,11 @@ class Checks:
 
     def settle(self, t: int) -> None:
         """After each step of task ``t``: evaluate what was written, where locks are free."""
-        if self.dirty & LINKS:
-            self._evaluate(LINKS, check_structure(self.view))
-        if self.dirty & FLAGS and self.view.lists_quiet():
-            self._evaluate(FLAGS, check_flags(self.view))
+        for bit, predicate in LOOKED_AT:
+            if self.dirty & bit and predicate.holds_when(self.view):
+                self._evaluate(bit, predicate.check(self.view))
         if self.dirty & COUNT:
             self._count(t)
-        if self.dirty & REFERENCES:
-            self._evaluate(REFERENCES, check_references(self.view))
-        if self.dirty & (ENCLAVES | MAPPINGS):
-            self._enclaves()
 
     def _count(self, t: int) -> None:
         """A task that leaves the accounting functions has changed list and counter alike."""
@@ -374,7 +382,7 @@ class Checks:
             self.balance[t] = 0
             self.violate(
                 FreeCount(
-                    self.count_site.function,
+                    self.count_sites[t].function,
                     "sgx_nr_free_pages and the free lists part",
                     f"the counter is {S[self.view.counter]}, "
                     f"{S[self.view.counter] - self.drift} pages can be allocated\n"
@@ -383,21 +391,6 @@ class Checks:
             )
         if not any(self.balance):
             self.dirty &= ~COUNT
-
-    def _enclaves(self) -> None:
-        free = []
-        for encl in self.world.encls:
-            owner = self.S[encl.lock.owner]
-            if owner is None:
-                free.append(encl)
-            elif not isinstance(owner, type(self.world.tasks[0].handle)):
-                continue  # freed
-            else:
-                return  # wait until every enclave's lock is free
-        if self.dirty & ENCLAVES:
-            self._evaluate(ENCLAVES, (f for e in free for f in check_enclave(self.view, e)))
-        if self.dirty & MAPPINGS:
-            self._evaluate(MAPPINGS, check_mappings(self.view))
 
     def _accounting(self, t: int) -> bool:
         return any(name in ACCOUNTING for name in self.system.callers(t))
@@ -432,55 +425,14 @@ class Checks:
         self.violate(LockOrder(system.site(t).function, "deadlock", "\n".join(lines)))
 
 
-MAPPED = frozenset(
-    {
-        "mm_struct.pte",
-        "mm_struct.mm_mt",
-        "vm_area_struct.vm_start",
-        "vm_area_struct.vm_end",
-        "sgx_encl_page.epc_page",
-        "sgx_encl.page_array.entries",
-        "frame.valid",
-        "frame.linaddr",
-        "task_struct.tlb",
-    }
-)
-"""What 13-mappings goes by."""
-
-
-def _of_mm_list(kind: str) -> bool:
-    return "mm_l" in kind or "srcu" in kind
-
-
 def _group(kind: str) -> int:
-    """Which predicates read a slot of this kind."""
+    """Which predicates, and what else here, a slot of this kind is read by."""
+    groups = sum(bit for bit, predicate in LOOKED_AT if predicate.reads(kind))
     struct, _, field = kind.partition(".")
-    groups = 0
-    if struct == "sgx_epc_page":
-        groups |= FLAGS
-        if field not in ("poison", "isolator", "leaked"):
-            groups |= PAGE
-        if field.startswith("list."):
-            groups |= LINKS | COUNT
-        if field == "isolator":
-            groups |= REFERENCES | ENCLAVES
-    elif kind.endswith((".next", ".prev")) and "encl_mm" not in kind and "mm_list" not in kind:
-        groups |= FLAGS | LINKS
-        if "free_page_list" in kind:
-            groups |= COUNT
-    elif kind == "frame.valid":
-        groups |= FLAGS
-    elif kind == "sgx_nr_free_pages.counter":
+    if struct == "sgx_epc_page" and field not in ("poison", "isolator", "leaked"):
+        groups |= PAGE
+    if kind in FREE_PAGES:
         groups |= COUNT
-    if (
-        kind.endswith(".refs") and struct not in ("page", "mem_cgroup")
-    ) or kind == "mm_struct.subscriptions":
-        groups |= REFERENCES
-    if kind in MAPPED:
-        groups |= MAPPINGS
     if ".fail" in kind or kind.endswith(".left"):
         groups |= REQUEST
-    if struct in ("sgx_encl", "sgx_encl_page", "sgx_va_page", "frame", "page", "file"):
-        if not kind.endswith(("lock.owner", ".refcount.refs")) and not _of_mm_list(kind):
-            groups |= ENCLAVES
     return groups

@@ -57,6 +57,11 @@ class View:
         S = self.S
         return all(S[slot] is None for slot in self.list_locks)
 
+    def enclaves_quiet(self) -> bool:
+        """Whether no task holds the lock of an enclave that is there."""
+        S = self.S
+        return all(S[e.lock.owner] is None or S[e.lock.owner] is FREED for e in self.world.encls)
+
     def alive(self, encl: sgx_encl) -> bool:
         """Whether an enclave object exists and is not being released."""
         refs = self.S[encl.refcount.refs]

@@ -33,13 +33,31 @@ Frame = tuple[Any, tuple[Any, ...], Any]
 
 
 def functions_of(*modules: ModuleType) -> dict[str, KernelFunction]:
-    """The functions of the notation that are defined in (not imported into) the modules."""
-    return {
-        name: value
-        for module in modules
-        for name, value in vars(module).items()
-        if isinstance(value, KernelFunction) and value.globals is vars(module)
-    }
+    """The functions of the notation that are defined in (not imported into) the modules.
+
+    Raises :class:`LinkError` where two modules define one.
+    """
+    found: dict[str, KernelFunction] = {}
+    for module in modules:
+        for name, value in vars(module).items():
+            if isinstance(value, KernelFunction) and value.globals is vars(module):
+                if name in found:
+                    first = found[name].filename
+                    raise LinkError(
+                        f"{value.filename}:{value.lineno}: {name} is defined in {first}, too"
+                    )
+                found[name] = value
+    return found
+
+
+def statics_of(*modules: ModuleType) -> tuple[Static, ...]:
+    """The static variables that the modules name, each once.  Raises :class:`LinkError`."""
+    found: dict[str, Static] = {}
+    for module in modules:
+        for value in vars(module).values():
+            if isinstance(value, Static) and found.setdefault(value.name, value) is not value:
+                raise LinkError(f"{module.__name__}: there is a static {value.name} already")
+    return tuple(found.values())
 
 
 @attrs.define(eq=False)

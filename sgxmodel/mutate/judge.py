@@ -15,7 +15,7 @@ from random import Random
 import attrs
 
 from sgxmodel.errors import LinkError, NotationError, ScenarioError
-from sgxmodel.invariants.base import FAULTS, INVARIANTS
+from sgxmodel.invariants.catalogue import FAULTS, INVARIANTS
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.op import Fault
 from sgxmodel.mutate.apart import closed_apart, difference

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from sgxmodel import __version__
 from sgxmodel.errors import UserError
-from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
 
 COMPONENT = "mutation-test-elements.js"

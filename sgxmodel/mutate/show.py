@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from sgxmodel.errors import UserError
-from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.mutate.catalogue import with_changes
 from sgxmodel.mutate.cover import setup_as_task

@@ -7,7 +7,10 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import attrs
+
 from sgxmodel.report.summary import Entry
+from sgxmodel.scenario.coverage import Row
 from sgxmodel.search.verdict import Verdict, worst
 from sgxmodel.trace.events import Trace
 
@@ -17,8 +20,12 @@ def document(
     entries: Sequence[Entry],
     message: str = "",
     verdict: Verdict | None = None,
+    seen: Sequence[Row] | None = None,
 ) -> str:
-    """The object, ASCII, with an end of line.  ``message`` says why it is an ERROR."""
+    """The object, ASCII, with an end of line.  ``message`` says why it is an ERROR.
+
+    ``seen``: what could have been seen and how often it was, if that was asked for.
+    """
     given = verdict or worst(entry.verdict for entry in entries)
     errors = [f"{e.name}: {e.result.message}" for e in entries if e.verdict is Verdict.ERROR]
     out: dict[str, Any] = {"target": target, "verdict": str(given)}
@@ -31,6 +38,8 @@ def document(
     if unlike:
         out["unlike_known"] = unlike
     out["scenarios"] = [_scenario(entry) for entry in entries]
+    if seen is not None:
+        out["coverage"] = [attrs.asdict(row) for row in seen]
     return json.dumps(out, indent=2) + "\n"
 
 

@@ -150,6 +150,12 @@ def coverage(rows: Sequence[Row], everything: bool = False) -> str:
     return "\n".join(out) + "\n"
 
 
+OF_A_TREE = """\
+A tree's check counts results of calls; leaves, paths and which calls
+overlapped which are counted in the model only.
+"""
+
+
 HEADINGS: Mapping[str, str] = {
     "call": "Results of calls",
     "leaf": "Results of ENCLS leaves",

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.report.layout import command, plural, prose, wrap
 from sgxmodel.report.steps import interleaving
 from sgxmodel.trace.events import Trace

@@ -1,52 +1,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The revisions of the code under check, by name.
 
-Each package holds only what that revision changes, so that a diff of two of
-them reads like the patch.
+A revision is a file or a package here that names the one it is laid over, ``BASE``, or
+else says how it keeps pages, ``LISTS`` and ``FLAGS``.  It holds only what it changes,
+so that a diff of two of them reads like the patch.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
+from types import ModuleType
 from typing import Any
 
 import attrs
 
-from sgxmodel.driver import (
-    backing,
-    encl,
-    file,
-    ioctl,
-    main,
-    mm,
-    mmu_notifier,
-    process,
-    ptrace,
-    sanitize,
-    sgx2,
-    user,
-    virt,
-)
-from sgxmodel.errors import UnknownNameError
-from sgxmodel.machine.program import Program, functions_of
-from sgxmodel.revisions import list_fixed, list_v2, mainline
+from sgxmodel import driver
+from sgxmodel.errors import LinkError, UnknownNameError
+from sgxmodel.machine.discover import modules_of
+from sgxmodel.machine.program import Program, functions_of, statics_of
 from sgxmodel.revisions.base import Lists
 
-DRIVER = (
-    main,
-    encl,
-    backing,
-    ioctl,
-    sgx2,
-    ptrace,
-    sanitize,
-    virt,
-    user,
-    file,
-    mm,
-    mmu_notifier,
-    process,
-)
+DRIVER = modules_of(driver)
 
 
 @attrs.frozen(eq=False)
@@ -58,7 +33,7 @@ class Revision:
     program: Program
     lists: Lists
     statics: tuple[Any, ...]
-    """Statics that only this revision has."""
+    """The static variables of the driver and of this revision."""
     flags: dict[str, int]
     """Flag names to bits, for reports."""
 
@@ -68,26 +43,53 @@ class Revision:
         return attrs.evolve(self, name=name, program=Program.link(base, functions))
 
 
-def _revision(package: Any, *bases: Any) -> Revision:
-    tables = [functions_of(*DRIVER), *(functions_of(*b.MODULES) for b in (*bases, package))]
+def found_in(package: ModuleType) -> dict[str, Revision]:
+    """The revisions of a package, in the order of their names."""
+    modules = {m.__name__.rpartition(".")[2]: m for m in modules_of(package)}
+    return {
+        name: _revision(name, modules)
+        for name, module in modules.items()
+        if hasattr(module, "BASE") or hasattr(module, "LISTS")
+    }
+
+
+def _revision(name: str, modules: Mapping[str, ModuleType]) -> Revision:
+    chain = _chain(name, modules)
+    files = [_files(module) for module in chain]
     return Revision(
-        name=package.__name__.rpartition(".")[2],
-        about=(package.__doc__ or "").strip().splitlines()[0],
-        program=Program.link(*tables),
-        lists=package.LISTS,
-        statics=package.STATICS,
-        flags=package.FLAGS,
+        name=name,
+        about=(modules[name].__doc__ or "").strip().partition("\n")[0],
+        program=Program.link(functions_of(*DRIVER), *(functions_of(*part) for part in files)),
+        lists=_last(chain, "LISTS"),
+        statics=statics_of(*DRIVER, *(file for part in files for file in part)),
+        flags=_last(chain, "FLAGS"),
     )
 
 
-REVISIONS: dict[str, Revision] = {
-    r.name: r
-    for r in (
-        _revision(mainline),
-        _revision(list_v2),
-        _revision(list_fixed, list_v2),
-    )
-}
+def _chain(name: str, modules: Mapping[str, ModuleType]) -> list[ModuleType]:
+    """A revision and what it is laid over, the lowest first."""
+    names = [name]
+    while (base := getattr(modules[names[0]], "BASE", None)) is not None:
+        if base not in modules or base in names:
+            raise LinkError(f"revision {names[0]}: BASE = '{base}' is no other revision")
+        names.insert(0, base)
+    return [modules[name] for name in names]
+
+
+def _files(module: ModuleType) -> tuple[ModuleType, ...]:
+    """The files of a revision; one that is a file is its own."""
+    return (module, *modules_of(module)) if hasattr(module, "__path__") else (module,)
+
+
+def _last(chain: list[ModuleType], what: str) -> Any:
+    """What the topmost revision says that says it."""
+    for module in reversed(chain):
+        if hasattr(module, what):
+            return getattr(module, what)
+    raise LinkError(f"revision {chain[-1].__name__}: neither it nor what is below has {what}")
+
+
+REVISIONS: dict[str, Revision] = found_in(sys.modules[__name__])
 
 
 def revision(name: str) -> Revision:

@@ -5,19 +5,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sgxmodel.driver.sanitize import BOOT, sanitize_stack
 from sgxmodel.hardware.epcm import PT_REG, PT_SECS, PT_VA
 from sgxmodel.kernel.list import list_head
 from sgxmodel.machine.layout import Layout
 
 KINDS = {"secs": PT_SECS, "reg": PT_REG, "va": PT_VA, "none": None}
 """What a dirty page may hold; ``reg`` is a child of the last SECS before it, or the first."""
-
-
-def lay_out(layout: Layout, kinds: tuple[str, ...]) -> None:
-    """Statics of a scenario that begins at boot."""
-    layout.set(BOOT, int(bool(kinds)))
-    layout.static(sanitize_stack)
 
 
 def make_dirty(layout: Layout, pages: list[Any], kinds: tuple[str, ...]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from sgxmodel.driver import structs, user, virt
+from sgxmodel.driver import sanitize, structs, user
 from sgxmodel.driver.structs import (
     SGX_EPC_PAGE_IS_FREE,
     process,
@@ -31,7 +31,7 @@ from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Call, Observer, Silent, System, TaskSpec
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario import memcgs
-from sgxmodel.scenario.boot import lay_out, make_dirty
+from sgxmodel.scenario.boot import make_dirty
 from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.scenario.processes import Processes
 from sgxmodel.scenario.text import TYPES
@@ -127,28 +127,9 @@ class _Plan:
 
     def statics(self, revision: Revision) -> None:
         layout, scenario = self.layout, self.scenario
-        for var in (
-            structs.sgx_nr_free_pages,
-            structs.sgx_dirty_page_list,
-            structs.ksgxd_control,
-            structs.encl_cache,
-            structs.encl_page_cache,
-            structs.va_page_cache,
-            structs.backing_cache,
-            structs.shmem_page_cache,
-            structs.encl_mm_cache,
-            structs.vm_area_cache,
-            structs.copy_budget,
-            structs.mmput_work,
-            structs.mmu_notifier_domain,
-            structs.sgx_numa,
-            structs.cpu,
-            user.user_copy,
-            *virt.STATICS,
-            *revision.statics,
-        ):
+        for var in revision.statics:
             layout.static(var)
-        lay_out(layout, scenario.boot)
+        layout.set(sanitize.BOOT, int(bool(scenario.boot)))
         layout.set(structs.SGX_NR_TO_SCAN, scenario.scan)
         layout.set(structs.SGX_NR_LOW_PAGES, scenario.low)
         layout.set(structs.SGX_NR_HIGH_PAGES, scenario.high)

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import attrs
 
+from sgxmodel import driver
+from sgxmodel.driver.calls import Verb, calls_of
 from sgxmodel.driver.structs import (
     EACCES,
     EAGAIN,
@@ -23,6 +25,7 @@ from sgxmodel.driver.structs import (
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
 )
+from sgxmodel.machine.discover import modules_of
 
 ERRNO = {
     "EACCES": EACCES,
@@ -40,8 +43,6 @@ ERRNO = {
     "ERESTARTSYS": ERESTARTSYS,
 }
 ERRNO_NAMES = {-value: f"-{name}" for name, value in ERRNO.items()}
-PARTLY = "after some"
-"""Of a range of pages, some were done before the result."""
 KILLED = (VM_FAULT_SIGBUS, SIGSEGV, VM_FAULT_OOM)
 
 
@@ -54,85 +55,8 @@ def result_name(value: object) -> str:
     return "0" if value is None else str(value)
 
 
-@attrs.frozen
-class Verb:
-    """A call that scenarios can make: its kernel function, arguments and possible results."""
-
-    name: str
-    function: str
-    args: tuple[str, ...]
-    results: tuple[str, ...]
-    about: str
-
-
-IOCTL = ("0", "-EBADF", "-EBUSY", "-EINVAL")
-PARTIAL = tuple(f"{name} {PARTLY}" for name in ("-EINVAL", "-EAGAIN", "-EFAULT"))
-GUEST = ("0", "SIGBUS", "-EBADF")
-FAULT = ("0", "SIGBUS", "SIGSEGV", "OOM")
-
-VERBS = {
-    verb.name: verb
-    for verb in (
-        Verb("open", "user_open", ("enclave",), ("0", "-ENOMEM", "-EINTR"), "open() and mmap()"),
-        Verb("create", "ioctl_create", ("enclave", "size"),
-             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE"),
-        Verb("add", "ioctl_add_page", ("enclave", "pages", "type"),
-             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS", f"0 {PARTLY}",
-              f"-EBUSY {PARTLY}", f"-ENOMEM {PARTLY}", f"-EIO {PARTLY}",
-              f"-ERESTARTSYS {PARTLY}"), "EADD, before init"),
-        Verb("init", "ioctl_init", ("enclave",), (*IOCTL, "-EIO", "-EPERM", "-EFAULT"),
-             "EINIT"),
-        Verb("touch", "user_touch", ("enclave", "page"), FAULT, "write to a page"),
-        Verb("run", "user_run", ("enclave", "page"), FAULT,
-             "stay inside and write to a page several times"),
-        Verb("accept", "user_accept", ("enclave", "page"), (*FAULT, "NOT_TRACKED"),
-             "EACCEPT; of an absent page, EAUG first"),
-        Verb("restrict", "ioctl_restrict", ("enclave", "pages", "permissions"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", *PARTIAL), "take permissions away"),
-        Verb("modify", "ioctl_modify_type", ("enclave", "pages", "type"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", *PARTIAL), "make pages TCS or TRIM"),
-        Verb("remove", "ioctl_remove_page", ("enclave", "pages"),
-             (*IOCTL, "-ENODEV", "-EAGAIN", "-EFAULT", "-EPERM", f"-EAGAIN {PARTLY}",
-              f"-EFAULT {PARTLY}", f"-EPERM {PARTLY}", f"-EBUSY {PARTLY}"),
-             "remove trimmed, accepted pages"),
-        Verb("create-debug", "ioctl_create_debug", ("enclave", "size"),
-             (*IOCTL, "-ENOMEM", "-EFAULT", "-EIO", "-ERESTARTSYS"), "ECREATE, for a debugger"),
-        Verb("peek", "ptrace_peek", ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
-             "a debugger reads a word"),
-        Verb("poke", "ptrace_poke", ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
-             "a debugger writes a word"),
-        Verb("mmap", "user_mmap", ("enclave", "rights"),
-             ("0", "-EBADF", "-ENOMEM", "-EINTR", "-EACCES"),
-             "map the whole enclave"),
-        Verb("munmap", "user_munmap", ("enclave",), ("0",), "the mapping goes"),
-        Verb("munmap-page", "user_munmap_page", ("enclave", "page"), ("0", "-ENOMEM"),
-             "the mapping of one page goes"),
-        Verb("mprotect", "user_mprotect", ("enclave", "page", "rights"),
-             ("0", "-ENOMEM", "-EACCES"), "change what one page may be used for"),
-        Verb("fork", "user_fork", ("enclave", "child"), ("0", "-ENOMEM"),
-             "a child process begins, which maps the enclave too"),
-        Verb("exit", "user_exit", ("enclave",), ("0",), "the process ends"),
-        Verb("close", "user_close", ("enclave",), ("0",), "munmap() and close()"),
-        Verb("reclaim", "sgx_reclaim_pages", (), ("0",), "one pass of the reclaimer"),
-        Verb("direct", "sgx_reclaim_direct", (), ("0",), "one pass if memory is low"),
-        Verb("shrink", "shrink_folio_list", (), ("0",),
-             "memory pressure: backing pages go to swap, clean ones are dropped"),
-        Verb("poison", "memory_error", ("epc",), ("0",), "a memory error in EPC page n"),
-        Verb("poison-at", "memory_error_at", ("enclave", "page"), ("0",),
-             "a memory error in the EPC page that an address maps"),
-        Verb("vepc-open", "vepc_open", ("vepc",), ("0", "-ENOMEM"), "open() and mmap() a vEPC"),
-        Verb("vepc-close", "vepc_close", ("vepc",), ("0",), "munmap() and close()"),
-        Verb("vepc-remove-all", "vepc_remove_all", ("vepc",), ("0", "1", "-EBADF", "-EBUSY"),
-             "EREMOVE of every page"),
-        Verb("guest-touch", "guest_touch", ("vepc", "vpage"), GUEST, "a guest reads a page"),
-        Verb("guest-ecreate", "guest_ecreate", ("vepc", "vpage"), (*GUEST, "#PF"),
-             "a guest makes a page a SECS"),
-        Verb("guest-eadd", "guest_eadd", ("vepc", "vpage", "vepc", "vpage"), (*GUEST, "#PF"),
-             "a guest makes a page a child of that SECS"),
-        Verb("stop-ksgxd", "stop_ksgxd", (), ("0",), "sgx_init() fails and stops ksgxd"),
-        Verb("signal", "send_signal_to", ("task",), ("0",), "a signal for a task"),
-    )
-}  # fmt: skip
+VERBS: dict[str, Verb] = calls_of(modules_of(driver))
+"""The calls that scenarios can make, as the files of the driver declare them."""
 
 
 @attrs.frozen

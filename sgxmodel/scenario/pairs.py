@@ -3,7 +3,8 @@
 
 Scenario ``pair-touch`` has one task that touches a page, and one that makes
 every other call after it: whoever is preempted inside its call races with all
-of them.  A new line in ``VERBS`` is in these scenarios at once.
+of them.  A call that a file of the driver declares is in these scenarios at once: in
+the other task after those whose place says something.
 """
 
 from __future__ import annotations
@@ -49,9 +50,15 @@ SECOND = {"open": "B", "create": "B", "create-debug": "B", "add": "B 0-1", "init
 SECOND |= {"vepc-open": "U", "accept": "A 3", "remove": "A 2", "fork": "A F", "exit": "F"}
 SECOND |= {"signal": "T1"}
 USUAL = {"enclave": "A", "page": "0", "pages": "0-1", "permissions": "r", "rights": "rw"}
-USUAL |= {"type": "trim", "epc": "3", "vepc": "V", "vpage": "1", "child": "E", "task": "T1"}
+USUAL |= {"type": "trim", "epc": "4", "vepc": "V", "vpage": "1", "child": "E", "task": "T1"}
+"""Page 4 is in use, page 2 of A has it: a free one shows nothing but what poison-stall does."""
 EARLY = ("signal", "shrink", "direct", "poison", "reclaim")
 """Calls that need no lock of an enclave or address space: they do not wait for the first task."""
+NEXT = (
+    *("open", "create", "add", "init", "touch", "run", "accept", "restrict", "modify", "remove"),
+    *("create-debug", "peek", "poke", "vepc-open", "guest-touch", "guest-ecreate", "guest-eadd"),
+)
+"""The life of an enclave, then of a guest, in this order."""
 LATE = ("munmap-page", "mprotect", "munmap", "mmap", "poison-at", "vepc-remove-all")
 LAST = ("close", "vepc-close", "fork", "exit")
 """Calls after which little is left for others; they come at the end of the other task."""
@@ -69,7 +76,8 @@ def pair_scenarios() -> dict[str, Scenario]:
 
 def _scenario(verb: str) -> Scenario:
     forks = verb in PROCESSES
-    others = [*EARLY, *(v for v in VERBS if v not in (*ALONE, *EARLY, *LATE, *LAST)), *LATE]
+    placed = (*ALONE, *EARLY, *NEXT, *LATE, *LAST)
+    others = [*EARLY, *NEXT, *(v for v in VERBS if v not in placed), *LATE]
     others += [v for v in LAST if forks or v not in PROCESSES]
     text = HEAD.format(
         verb=verb,

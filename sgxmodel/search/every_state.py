@@ -9,34 +9,29 @@ stay with sampled runs: a race is two enabled accesses in one state.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from sgxmodel.hardware.names import Names
 from sgxmodel.invariants.base import End, FreeCount, Violation
-from sgxmodel.invariants.checks import (
-    COUNT,
-    ENCLAVES,
-    FLAGS,
-    LINKS,
-    MAPPINGS,
-    REFERENCES,
-    Checks,
-    Outcomes,
-)
-from sgxmodel.invariants.enclaves import check_enclave, check_references
+from sgxmodel.invariants.catalogue import PREDICATES
+from sgxmodel.invariants.checks import COUNT, LOOKED_AT, Checks, Outcomes
 from sgxmodel.invariants.end import check_end
-from sgxmodel.invariants.mappings import check_mappings
-from sgxmodel.invariants.pages import Finding, check_flags, check_structure, on_free_lists
+from sgxmodel.invariants.predicate import Guard, Predicate
+from sgxmodel.invariants.predicates.pages import on_free_lists
 from sgxmodel.invariants.view import View
-from sgxmodel.machine.layout import FREED
 from sgxmodel.machine.op import Op
 from sgxmodel.machine.system import System
 from sgxmodel.scenario.build import World
 from sgxmodel.search.explore.machine import Broken, Check, Problem, Row
 from sgxmodel.search.explore.program import Renames
 from sgxmodel.search.observe import Secret
+
+GUARDED = {
+    guard: sum(bit for bit, predicate in LOOKED_AT if predicate.guard is guard) for guard in Guard
+}
+"""The bits of the predicates whose slots a kind of lock protects."""
 
 
 class EveryState(Checks):
@@ -58,8 +53,7 @@ class EveryState(Checks):
         self.free_heads = frozenset(slot for head in heads for slot in (head.next, head.prev))
         self.node_locks = frozenset(node.lock for node in world.nodes)
         self.checks: Sequence[Check] = [
-            partial(_problems, self.quiet, evaluate)
-            for evaluate in (check_structure, _flags, check_references, _enclaves)
+            partial(_problems, self.quiet, predicate) for predicate in PREDICATES
         ]
 
     def begin(self, system: System, extra: int = 0) -> None:
@@ -134,7 +128,7 @@ class EveryState(Checks):
         if groups & COUNT:
             self._counts(t, slot)
             self.balance[t] = self.carried + self.counted - self.freed
-            self.count_site = site
+            self.count_sites[t] = site
         super()._written(t, slot, groups & ~COUNT, site, silent)
 
     def _counts(self, t: int, slot: int) -> None:
@@ -172,20 +166,22 @@ class EveryState(Checks):
         if slot in self.guards:
             return slot not in held and self.S[slot] is None
         groups = self.watch[slot] if slot < len(self.watch) else 0
-        if groups & (FLAGS | LINKS) and not held & self.list_guards:
+        if groups & GUARDED[Guard.LISTS] and not held & self.list_guards:
             return True
-        if groups & (ENCLAVES | MAPPINGS) and not held & self.enclave_guards:
+        if groups & GUARDED[Guard.ENCLAVES] and not held & self.enclave_guards:
             return True
-        return bool(groups & REFERENCES)
+        return bool(groups & GUARDED[Guard.NOTHING])
 
     def final(self, row: Row) -> Sequence[Problem]:
         self.quiet.S = row  # type: ignore[assignment]
         return [Problem(End.id, title) for title, _ in check_end(self.quiet)]
 
 
-def _problems(view: View, evaluate: Callable[[View], Iterable[Finding]], row: Any) -> list[Problem]:
+def _problems(view: View, predicate: Predicate, row: Any) -> list[Problem]:
     view.S = row
-    return [Problem(cls.id, title) for cls, _, title, _ in evaluate(view)]
+    if not predicate.holds_when(view):
+        return []
+    return [Problem(cls.id, title) for cls, _, title, _ in predicate.check(view)]
 
 
 class _Before(list[Any]):
@@ -202,18 +198,3 @@ class _Before(list[Any]):
 class _NoClocks:
     def access(self, *args: Any) -> None:
         pass
-
-
-def _flags(view: View) -> Iterable[Finding]:
-    return check_flags(view) if view.lists_quiet() else ()
-
-
-def _enclaves(view: View) -> Iterable[Finding]:
-    free = []
-    for encl in view.world.encls:
-        owner = view.S[encl.lock.owner]
-        if owner is None:
-            free.append(encl)
-        elif owner is not FREED:
-            return ()
-    return [*(f for encl in free for f in check_enclave(view, encl)), *check_mappings(view)]

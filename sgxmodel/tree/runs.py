@@ -8,7 +8,8 @@ import re
 
 import attrs
 
-from sgxmodel.invariants.base import INVARIANTS, Violation
+from sgxmodel.invariants.base import Violation
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree import fields
 from sgxmodel.tree.binding import (

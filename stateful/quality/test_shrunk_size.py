@@ -12,7 +12,7 @@ import attrs
 import pytest
 from hypothesis import given, seed
 
-from sgxmodel.invariants.base import INVARIANTS
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import scenario
 from sgxmodel.scenario.text import parse

@@ -400,9 +400,3 @@ def sgx_vepc_retry_zombies(secs_pages: list_head) -> None:
     sgx_vepc_try_zombies(secs_pages)
     list_splice_tail(secs_pages, sgx_virt.zombie_secs_pages)
     out_of_scope(secs_pages)
-
-
-@part_of("sgx_vepc_release")
-def sgx_vepc_unlink_zombie(epc_page: sgx_epc_page) -> None:
-    """A zombie is on no list of the LRU: zombie_secs_pages_lock protects it, not lru.lock."""
-    list_del(epc_page.list)

@@ -25,10 +25,8 @@ version pairs the kept pages with backing[] by counting, which is equivalent.
 
 from sgxmodel.driver.structs import SGX_EPC_PAGE_IS_FREE, SGX_EPC_PAGE_RECLAIMER_TRACKED
 from sgxmodel.revisions.base import Lists
-from sgxmodel.revisions.list_v2 import flags, lru, reclaim
+from sgxmodel.revisions.list_v2 import flags
 
-MODULES = (lru, reclaim)
-STATICS = (lru.sgx_global_lru, reclaim.stack)
 FLAGS = {
     "TRACKED": SGX_EPC_PAGE_RECLAIMER_TRACKED,
     "IS_FREE": SGX_EPC_PAGE_IS_FREE,

@@ -14,10 +14,7 @@ Flags of sgx_epc_page (sgx.h):
 
 from sgxmodel.driver.structs import SGX_EPC_PAGE_IS_FREE, SGX_EPC_PAGE_RECLAIMER_TRACKED
 from sgxmodel.revisions.base import Lists
-from sgxmodel.revisions.mainline import lru, reclaim
 
-MODULES = (lru, reclaim)
-STATICS = (lru.sgx_active_page_list, lru.sgx_reclaimer_lock)
 FLAGS = {
     "TRACKED": SGX_EPC_PAGE_RECLAIMER_TRACKED,
     "IS_FREE": SGX_EPC_PAGE_IS_FREE,

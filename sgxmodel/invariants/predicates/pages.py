@@ -18,14 +18,10 @@ from sgxmodel.invariants.base import (
     OneList,
     Tracked,
     Unreclaimable,
-    Violation,
 )
+from sgxmodel.invariants.predicate import Finding, Guard, Predicate
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import list_head
-
-Finding = tuple[type[Violation], object, str, str]
-"""(invariant, what it is about, title, message)."""
-
 
 Where = dict[sgx_epc_page, str]
 """Page -> role of the list that it is on."""
@@ -180,3 +176,18 @@ def on_free_lists(view: View) -> int:
                 break
             pos = S[pos.next]
     return free
+
+
+def _link(kind: str) -> bool:
+    """Of a list of pages."""
+    return kind.endswith((".next", ".prev")) and "encl_mm" not in kind and "mm_list" not in kind
+
+
+def _reads_flags(kind: str) -> bool:
+    return kind.startswith("sgx_epc_page.") or _link(kind) or kind == "frame.valid"
+
+
+PREDICATES = (
+    Predicate(check_structure, _link, Guard.LISTS, always=True),
+    Predicate(check_flags, _reads_flags, Guard.LISTS),
+)

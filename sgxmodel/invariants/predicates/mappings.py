@@ -14,7 +14,7 @@ from typing import Any
 
 from sgxmodel.hardware.mmu import owns
 from sgxmodel.invariants.base import Mappings
-from sgxmodel.invariants.pages import Finding
+from sgxmodel.invariants.predicate import Finding, Guard, Predicate
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.mm import area_at, mm_struct
 from sgxmodel.machine.layout import FREED
@@ -71,3 +71,20 @@ def _owner(view: View, page: Any) -> str:
     if view.is_free(page):
         return "free"
     return "in use for something else" if owner is None else f"the page of {owner}"
+
+
+READ = frozenset(
+    {
+        "mm_struct.pte",
+        "mm_struct.mm_mt",
+        "vm_area_struct.vm_start",
+        "vm_area_struct.vm_end",
+        "sgx_encl_page.epc_page",
+        "sgx_encl.page_array.entries",
+        "frame.valid",
+        "frame.linaddr",
+        "task_struct.tlb",
+    }
+)
+"""What 13-mappings goes by."""
+PREDICATES = (Predicate(check_mappings, READ.__contains__, Guard.ENCLAVES),)

@@ -28,10 +28,17 @@ from sgxmodel.invariants.base import (
     Tracking,
     VaSlots,
 )
-from sgxmodel.invariants.pages import Finding
+from sgxmodel.invariants.predicate import Finding, Guard, Predicate
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import entries, list_head
 from sgxmodel.machine.layout import FREED
+
+
+def check_enclaves(view: View) -> Iterator[Finding]:
+    """Every enclave that is there; one that was freed has no lock."""
+    for encl in view.world.encls:
+        if view.S[encl.lock.owner] is None:
+            yield from check_enclave(view, encl)
 
 
 def check_enclave(view: View, encl: sgx_encl) -> Iterator[Finding]:
@@ -258,3 +265,21 @@ def _belongs(view: View, page: Any, encl: sgx_encl) -> bool:
     if owner is None or not hasattr(owner, "encl"):
         return False
     return S[owner.encl] is encl and S[owner.epc_page] is page
+
+
+def _reads_enclaves(kind: str) -> bool:
+    struct = kind.partition(".")[0]
+    if struct not in ("sgx_encl", "sgx_encl_page", "sgx_va_page", "frame", "page", "file"):
+        return kind == "sgx_epc_page.isolator"
+    return not (kind.endswith(("lock.owner", ".refcount.refs")) or "mm_l" in kind or "srcu" in kind)
+
+
+def _reads_references(kind: str) -> bool:
+    counted = kind.endswith(".refs") and kind.partition(".")[0] not in ("page", "mem_cgroup")
+    return counted or kind in ("mm_struct.subscriptions", "sgx_epc_page.isolator")
+
+
+PREDICATES = (
+    Predicate(check_references, _reads_references),
+    Predicate(check_enclaves, _reads_enclaves, Guard.ENCLAVES),
+)
