@@ -439,5 +439,5 @@ def test_a_call_that_touches_nothing_returns_before_the_first_step() -> None:
     fn = base.program.functions["user_touch"].source
     mutant = with_changes(base, "idle", (("user_touch", emptied(fn)),))
     world = build(mutant, SCENARIOS["fault-reclaim"])
-    outcomes = sequential_outcomes(world)
+    outcomes = sequential_outcomes(world).every()
     assert outcomes[0, 0] == {"0"}

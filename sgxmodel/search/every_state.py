@@ -23,7 +23,7 @@ from sgxmodel.invariants.checks import (
     MAPPINGS,
     REFERENCES,
     Checks,
-    Outcomes,
+    Yardstick,
 )
 from sgxmodel.invariants.enclaves import check_enclave, check_references
 from sgxmodel.invariants.end import check_end
@@ -44,7 +44,7 @@ class EveryState(Checks):
 
     extra: Sequence[str] = ("excused", "requested", "passed")
 
-    def __init__(self, world: World, sequential: Outcomes | None = None) -> None:
+    def __init__(self, world: World, sequential: Yardstick | None = None) -> None:
         super().__init__(world, sequential)
         self.names: Renames = Names(world.layout)
         self.secret = Secret(self.names)
