@@ -149,6 +149,7 @@ def diary(target: str, drawn: Scenario) -> list[tuple[Any, ...]]:
     world = build(revision(target), drawn)
     watch = Diary(world)
     watch.system = system = world.system(watch)
+    system.start()
     while able := [t for t in range(len(system.tasks)) if system.enabled(t)]:
         system.step(able[0])
         if system.steps > DIARY_STEPS:

@@ -19,7 +19,6 @@ from click.testing import CliRunner, Result
 from sgxmodel import cli
 from sgxmodel.kernel.list import list_move_tail
 from sgxmodel.machine.edit import edited
-from sgxmodel.machine.system import _dereference
 from sgxmodel.mutate import listed, runner, schema
 from sgxmodel.mutate.apply import apply
 from sgxmodel.mutate.campaign import Campaign, SetupError, emptied
@@ -114,12 +113,6 @@ def test_a_defect_of_the_tool_is_a_fate_and_no_crash() -> None:
     verdict = judge(Job("x", "no such target", (), FEW, LIMITS))
     assert verdict.fate is Fate.CRASH
     assert "no such target" in verdict.why
-
-
-def test_an_error_code_taken_for_a_page_is_a_dereference() -> None:
-    with pytest.raises(AttributeError) as caught:
-        getattr(-12, "flags")  # noqa: B009  # as model code does with an error code
-    assert _dereference(caught.value) == "BUG: dereference of -12, field flags"
 
 
 # -- the review's questions about the helper --------------------------------------------------
@@ -439,5 +432,5 @@ def test_a_call_that_touches_nothing_returns_before_the_first_step() -> None:
     fn = base.program.functions["user_touch"].source
     mutant = with_changes(base, "idle", (("user_touch", emptied(fn)),))
     world = build(mutant, SCENARIOS["fault-reclaim"])
-    outcomes = sequential_outcomes(world)
+    outcomes = sequential_outcomes(world).every()
     assert outcomes[0, 0] == {"0"}

@@ -244,10 +244,10 @@ list_for_each_entry_rcu = Walk(safe=False, following=list_next_rcu)
 
 
 def entries(S: State, head: list_head, limit: int = 1 << 16) -> list[Any]:
-    """The entries of a list that is well formed; for invariants and tests."""
+    """The entries of a list as far as it is well formed; for invariants and tests."""
     out: list[Any] = []
     pos = S[head.next]
-    while pos is not head and len(out) < limit:
+    while pos is not head and isinstance(pos, list_head) and len(out) < limit:
         out.append(pos.container)
         pos = S[pos.next]
     return out

@@ -65,8 +65,8 @@ def kfree(S: State, obj: Any) -> None:
 
 @pure
 def IS_ERR(value: object) -> bool:
-    """Whether a pointer is an error: errors are negative numbers here."""
-    return isinstance(value, int)
+    """Whether a pointer is an error: errors are negative numbers here, and 0 is NULL."""
+    return isinstance(value, int) and value < 0
 
 
 class xarray(Embedded):
@@ -89,6 +89,8 @@ def _slot(S: State, xa: xarray, index: int) -> int:
 @primitive(access="marked", acquires=True)
 def xa_load(S: State, xa: xarray, index: int) -> Any:
     """The entry at an index, or NULL; legal without a lock."""
+    if not 0 <= index < xa.entries_len:
+        return None  # any unsigned long is an index: nothing is stored there
     return S[_slot(S, xa, index)]
 
 
@@ -105,7 +107,8 @@ def xa_insert(S: State, xa: xarray, index: int, entry: Any) -> int:
 @primitive(access="marked", releases=True)
 def xa_erase(S: State, xa: xarray, index: int) -> None:
     """Forget what is stored."""
-    S[_slot(S, xa, index)] = None
+    if 0 <= index < xa.entries_len:
+        S[_slot(S, xa, index)] = None
 
 
 @pure

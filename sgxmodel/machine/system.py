@@ -9,6 +9,7 @@ mean.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import TracebackType
 from typing import Any, Protocol
 
 import attrs
@@ -86,8 +87,9 @@ class Snapshot:
 
 
 def _dereference(error: AttributeError) -> str:
-    # A struct of another type, NULL, or an error code taken for a pointer (ERR_PTR).
-    if not isinstance(error.obj, Struct | int) and error.obj is not None:
+    # A struct of another type, NULL, an error code taken for a pointer (ERR_PTR), a
+    # value entry of an xarray (xa_is_value()), or a struct on the stack.
+    if not isinstance(error.obj, Struct | int | str | tuple) and error.obj is not None:
         raise error
     return f"BUG: dereference of {show(error.obj)}, field {error.name}"
 
@@ -95,12 +97,21 @@ def _dereference(error: AttributeError) -> str:
 def _garbage(error: Exception) -> str:
     """What C would have done with garbage; an error deeper than model code is our own."""
     block = error.__traceback__.tb_next if error.__traceback__ else None
-    if block is None or block.tb_next is not None:
+    while block is not None and block.tb_next is not None and _is_block(block):
+        block = block.tb_next  # blocks that follow each other without an operation
+    if block is None or not _is_block(block):
         raise error
-    kind = (
-        "array index out of bounds" if isinstance(error, IndexError) else "a value of another type"
-    )
-    return f"BUG: {kind} used in {block.tb_frame.f_code.co_name.rpartition('__')[0]}"
+    function = block.tb_frame.f_code.co_name.rpartition("__")[0]
+    if isinstance(error, ZeroDivisionError):
+        return f"BUG: divide error in {function}"
+    index = isinstance(error, IndexError)
+    kind = "array index out of bounds" if index else "a value of another type"
+    return f"BUG: {kind} used in {function}"
+
+
+def _is_block(level: TracebackType) -> bool:
+    """Whether model code runs here: a block is named after its function and its number."""
+    return level.tb_frame.f_code.co_name.rpartition("__")[2].isdigit()
 
 
 NO_SLOTS: tuple[int, ...] = ()
@@ -228,8 +239,8 @@ class System:
                 self.frames[t] = (block, live, caller)
                 self._fault(t, Fault("wild-pointer", _dereference(error), fatal=True))
                 return
-            except (IndexError, TypeError) as error:
-                # Past the end of an array on the stack, or an error code used as a struct.
+            except (IndexError, TypeError, ZeroDivisionError) as error:
+                # Past the end of an array on the stack, an error code used as a struct.
                 self.frames[t] = (block, live, caller)
                 self._fault(t, Fault("wild-pointer", _garbage(error), fatal=True))
                 return
@@ -264,6 +275,8 @@ class System:
         recorder.reads, recorder.writes = [], []
         try:
             result = prim.apply(recorder, a, b)
+        except AttributeError as error:
+            return self._fault(t, Fault("wild-pointer", _dereference(error), fatal=True))
         except Fault as fault:
             return self._fault(t, fault)
         if recorder.writes:

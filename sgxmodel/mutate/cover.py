@@ -52,7 +52,7 @@ def reach(target: Revision, scenario: Scenario, seed: int = 0) -> Reach:
     kept: dict[str, int] = dict.fromkeys(scenario.promises, 0)
     for one, runs in ((setup_as_task(scenario), 1), (scenario, RUNS)):
         world = build(target, one)
-        search = Search(Runner(world, Checks(world, {})), seed, scenario.name)
+        search = Search(Runner(world, Checks(world)), seed, scenario.name)
         for i in range(runs):
             before = dict(search.runner.checks.sometimes_seen)
             lines |= _lines(world, search, i)

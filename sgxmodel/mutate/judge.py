@@ -177,7 +177,7 @@ class _Judge:
     def _broken_setup(self, scenario: Scenario, error: Exception) -> None:
         """The set-up fails: run it as a task, so that the checkers say why."""
         world = build(self.mutant, setup_as_task(scenario))
-        checks = Checks(world, {})
+        checks = Checks(world)
         outcome = Runner(world, checks).run(Replay(Schedule()))
         self.runs += 1
         found = [key for key in outcome.found if key[0] not in self.limits.without]

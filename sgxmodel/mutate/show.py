@@ -27,7 +27,7 @@ def shortest(job: Job, verdict: Verdict) -> Trace | None:
         return None
     mutant = with_changes(revision(job.target), job.id, job.changes)
     world = build(mutant, setup_as_task(scenario) if verdict.setup else scenario)
-    checks = Checks(world, {} if verdict.setup else sequential_outcomes(world))
+    checks = Checks(world, None if verdict.setup else sequential_outcomes(world))
     runner = Runner(world, checks)
     schedule = Schedule(verdict.switches, verdict.choices)
     outcome = runner.run(Replay(schedule))

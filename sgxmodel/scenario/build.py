@@ -69,10 +69,8 @@ class World:
     """Shared state after the set-up."""
 
     def system(self, observer: Observer) -> System:
-        """A fresh run from the state after the set-up."""
-        system = System(self.image, self.tasks, self.first.copy(), observer)
-        system.start()
-        return system
+        """A fresh run from the state after the set-up; its ``start()`` is to follow."""
+        return System(self.image, self.tasks, self.first.copy(), observer)
 
 
 def build(revision: Revision, scenario: Scenario) -> World:

@@ -16,7 +16,7 @@ from typing import Any
 from sgxmodel.hardware.names import Names
 from sgxmodel.invariants.base import End, FreeCount, Violation
 from sgxmodel.invariants.catalogue import PREDICATES
-from sgxmodel.invariants.checks import COUNT, LOOKED_AT, Checks, Outcomes
+from sgxmodel.invariants.checks import COUNT, LOOKED_AT, Checks, Yardstick
 from sgxmodel.invariants.end import check_end
 from sgxmodel.invariants.predicate import Guard, Predicate
 from sgxmodel.invariants.predicates.pages import on_free_lists
@@ -39,7 +39,7 @@ class EveryState(Checks):
 
     extra: Sequence[str] = ("excused", "requested", "passed")
 
-    def __init__(self, world: World, sequential: Outcomes | None = None) -> None:
+    def __init__(self, world: World, sequential: Yardstick | None = None) -> None:
         super().__init__(world, sequential)
         self.names: Renames = Names(world.layout)
         self.secret = Secret(self.names)

@@ -39,21 +39,55 @@ class _Results(Silent):
         self.outcomes.setdefault(at, set()).add(result_name(value))
 
 
-def sequential_outcomes(world: World, deadline: float | None = None) -> Outcomes:
+class InOrder:
     """(task, call) -> the results that some order without overlap gives.
 
-    A call that some order does not finish is left out: nothing can be said of it.
+    Orders are run when a result asks for them: most are given by the first one.  A
+    call that some order does not finish is left out: nothing can be said of it.
     Past the ``deadline`` (time.monotonic()) nothing is said of any.
     """
-    outcomes: Outcomes = {}
-    counts = [0 if spec.last or spec.daemon else len(spec.calls) for spec in world.tasks]
-    unknown: set[tuple[int, int]] = set()
-    for order in _spread(counts):
-        for eager in (False, True):
-            if deadline is not None and time.monotonic() >= deadline:
-                return {}
-            unknown |= _run(world, order, eager, outcomes)
-    return {key: names for key, names in outcomes.items() if key not in unknown}
+
+    def __init__(self, world: World, deadline: float | None = None) -> None:
+        self.world = world
+        self.deadline = deadline
+        self.outcomes: Outcomes = {}
+        self.unknown: set[tuple[int, int]] = set()
+        self.silent = False
+        self.counts = [0 if spec.last or spec.daemon else len(spec.calls) for spec in world.tasks]
+        self.orders = ((order, eager) for order in _spread(self.counts) for eager in (False, True))
+
+    def gives(self, at: tuple[int, int], name: str) -> bool:
+        """Whether some order gives a call this result, as far as that can be said."""
+        if not self.counts[at[0]]:
+            return True
+        while not self.silent and name not in self.outcomes.get(at, ()):
+            if at in self.unknown:
+                return True
+            if not self._another():
+                return at in self.unknown or at not in self.outcomes
+        return True
+
+    def every(self) -> Outcomes:
+        """All orders are run: what each call that can be judged may give."""
+        while self._another():
+            pass
+        return {key: names for key, names in self.outcomes.items() if key not in self.unknown}
+
+    def _another(self) -> bool:
+        """Run one more order, if there is one."""
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            self.silent = True
+            self.outcomes.clear()
+            return False
+        for order, eager in self.orders:
+            self.unknown |= _run(self.world, order, eager, self.outcomes)
+            return True
+        return False
+
+
+def sequential_outcomes(world: World, deadline: float | None = None) -> InOrder:
+    """What a world's calls give without overlap."""
+    return InOrder(world, deadline)
 
 
 def _spread(counts: list[int]) -> list[tuple[int, ...]]:

@@ -45,6 +45,7 @@ def run(revision: Revision, scenario: Scenario) -> list[After]:
     world = build(revision, scenario)
     watch = _Watch()
     system = world.system(watch)
+    system.start()
     eye = _Eye(View(world), scenario)
     out: list[After] = []
     while not system.done(0):

@@ -141,8 +141,8 @@ def _evicted(
     frame = S[va.epc_page].frame
     version = S[frame.versions + slot] if slot < frame.versions_len else 0
     contents, pcmd = _backing(view, encl, index)
-    mac = pcmd_entry(S[pcmd.data], index % view.world.scenario.pcmds) if pcmd else None
-    sealed = S[contents.data] if contents else None
+    sealed, macs = (S[p.data] if p and S[p.data] is not FREED else None for p in (contents, pcmd))
+    mac = pcmd_entry(macs, index % view.world.scenario.pcmds)
     if not version:
         lost = f"VA slot {slot} of {va} is empty"
     elif sealed is None:

@@ -157,7 +157,7 @@ class ProgramMachine:
         state = list(row)
         state[CURRENT] = self.tasks[t].handle
         recorder = Recorder(state)
-        with suppress(Fault):
+        with suppress(Fault, AttributeError):
             prim.apply(recorder, a, b)
         ignored = self.raceless
         reads = frozenset(recorder.reads) - ignored
