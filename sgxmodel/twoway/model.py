@@ -45,7 +45,7 @@ def run(revision: Revision, scenario: Scenario) -> list[After]:
     world = build(revision, scenario)
     watch = _Watch()
     system = world.system(watch)
-    eye = _Eye(View(world), scenario)
+    eye = Eye(View(world), scenario)
     out: list[After] = []
     while not system.done(0):
         if system.steps > STEPS_MAX or not (system.enabled(0) or _settle(system)):
@@ -71,7 +71,9 @@ def _settle(system: System) -> bool:
     return system.steps > before
 
 
-class _Eye:
+class Eye:
+    """Reads a state as lines."""
+
     def __init__(self, view: View, scenario: Scenario) -> None:
         self.view = view
         self.names = [name for name, _ in scenario.enclaves]

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Whether the model can do what a tree did: a search of its interleavings.
+
+Depth first, with what was met before.  A branch ends where a call returns
+something else than it did on the tree.  With *moves* a branch also ends where
+the model does another one of them than came next on the tree: what is left to
+find out is where the steps in between stand, and the first guess, each as late
+as it can be, is mostly right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+import attrs
+
+from sgxmodel.invariants.view import View
+from sgxmodel.machine.system import Call, Silent, Snapshot, System
+from sgxmodel.machine.op import Fault
+from sgxmodel.scenario.build import World
+from sgxmodel.scenario.model import result_name
+from sgxmodel.twoway.model import Eye
+from sgxmodel.twoway.moves import Move, of_model
+
+
+class Answer(Enum):
+    """What a search says."""
+
+    CAN = "the model can do that"
+    CANNOT = "no interleaving of the model does that"
+    CUT = "the search was cut short"
+
+
+@attrs.frozen
+class Outcome:
+    """What a run of concurrent calls gave: results by task, and the state at rest."""
+
+    results: Mapping[str, tuple[str, ...]]
+    state: Mapping[str, str]
+
+
+class _Watch(Silent):
+    """Results as they come: whether they are those that are looked for."""
+
+    def __init__(self, wanted: list[tuple[str, ...]]) -> None:
+        self.wanted = wanted
+        self.system: System | None = None
+        self.other = False
+
+    def returned(self, t: int, call: Call, value: Any) -> None:
+        assert self.system is not None
+        at = self.system.position[t] - 1
+        if t < len(self.wanted) and result_name(value) != self.wanted[t][at]:
+            self.other = True
+
+    def fault(self, t: int, site: Any, fault: Fault) -> None:
+        self.other |= fault.fatal
+
+
+@attrs.define
+class _Node:
+    snapshot: Snapshot
+    at: int
+    """Moves made so far."""
+    rest: Iterator[tuple[int, int]]
+    """(task, outcome of a choice): steps that are still to be tried."""
+
+
+class Follow:
+    """One outcome looked for in one world.  ``states``: how many there were."""
+
+    def __init__(self, world: World, wanted: Outcome) -> None:
+        self.world = world
+        self.wanted = wanted
+        self.eye = Eye(View(world), world.scenario)
+        self.states = 0
+        self.nearest: dict[str, str] | None = None
+        """The state at the end of a run with all the results, where that was not the tree's."""
+
+    def search(self, moves: list[Move] | None, alphabet: frozenset[str], limit: int) -> Answer:
+        """``moves``: of the tree's run; ``alphabet``: those that have to be the same."""
+        guide = None if moves is None else [m for m in moves if m[1] in alphabet]
+        return _Search(self, guide, alphabet, limit).run()
+
+
+class _Search:
+    def __init__(
+        self, of: Follow, guide: list[Move] | None, alphabet: frozenset[str], limit: int
+    ) -> None:
+        self.of = of
+        self.guide = guide
+        self.alphabet = alphabet
+        self.limit = limit
+        users = [t for t in of.world.tasks if not t.daemon and not t.last]
+        self.users = len(users)
+        self.watch = _Watch([of.wanted.results[t.name] for t in users])
+        self.system = of.world.system(self.watch)
+        self.watch.system = self.system
+        tasks = self.system.tasks
+        self.able = [t for t, spec in enumerate(tasks) if not spec.last]
+        self.number = {spec.name: t for t, spec in enumerate(tasks)}
+        self.orders = self._orders()
+        self.seen: set[int] = set()
+
+    def _orders(self) -> list[list[int]]:
+        """At each move of the guide, tasks in the order in which they come up next."""
+        order = list(self.able)
+        out = [order]
+        for task, _ in reversed(self.guide or []):
+            t = self.number.get(task)
+            if t is not None:
+                order = [t, *(u for u in order if u != t)]
+            out.append(order)
+        return out[::-1]
+
+    def run(self) -> Answer:
+        first = self._node(0)
+        path = [first] if first else []
+        while path:
+            node = path[-1]
+            step = next(node.rest, None)
+            if step is None:
+                path.pop()
+                if path:
+                    self._back(path[-1])
+                continue
+            after = self._step(node, *step)
+            if after is None:
+                self._back(node)
+                continue
+            if self._at_rest(after):
+                if dict(self.of.eye.lines(self.system.state)) == self.of.wanted.state:
+                    return Answer.CAN
+                self.of.nearest = dict(self.of.eye.lines(self.system.state))
+            below = self._node(after)
+            if below is None:
+                self._back(node)
+                continue
+            if len(self.seen) > self.limit:
+                return Answer.CUT
+            path.append(below)
+        return Answer.CANNOT
+
+    def _back(self, node: _Node) -> None:
+        self.system.restore(node.snapshot)
+        self.watch.other = False
+
+    def _node(self, at: int) -> _Node | None:
+        """The present state, unless it was met before."""
+        snapshot = self.system.snapshot()
+        key = hash((snapshot.shared, snapshot.locals, at))
+        if key in self.seen:
+            return None
+        self.seen.add(key)
+        self.of.states += 1
+        return _Node(snapshot, at, self._steps(at))
+
+    def _steps(self, at: int) -> Iterator[tuple[int, int]]:
+        for t in self.orders[at if self.guide else 0]:
+            if self.system.done(t) or not self.system.enabled(t):
+                continue
+            for choice in range(self.system.alternatives(t)):
+                yield t, choice
+
+    def _step(self, node: _Node, t: int, choice: int) -> int | None:
+        """How many moves were made after a step; None where the tree did something else."""
+        at = node.at
+        if self.guide is not None:
+            move = of_model(self.system, t)
+            if move in self.alphabet:
+                if at >= len(self.guide) or self.guide[at] != (self.system.tasks[t].name, move):
+                    return None
+                at += 1
+        self.system.step(t, choice)
+        return None if self.watch.other else at
+
+    def _at_rest(self, at: int) -> bool:
+        if self.guide is not None and at < len(self.guide):
+            return False
+        system = self.system
+        if not all(system.done(t) for t in range(self.users)):
+            return False
+        return not any(system.enabled(t) for t in self.able if not system.done(t))
