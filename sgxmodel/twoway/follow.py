@@ -22,7 +22,7 @@ from sgxmodel.machine.op import Fault
 from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import result_name
 from sgxmodel.twoway.model import Eye
-from sgxmodel.twoway.moves import Move, of_model
+from sgxmodel.twoway.moves import RETURNS, Move, of_model
 
 
 class Answer(Enum):
@@ -47,13 +47,14 @@ class _Watch(Silent):
     def __init__(self, wanted: list[tuple[str, ...]]) -> None:
         self.wanted = wanted
         self.system: System | None = None
-        self.other = False
+        self.other = self.returned_now = False
 
     def returned(self, t: int, call: Call, value: Any) -> None:
         assert self.system is not None
         at = self.system.position[t] - 1
-        if t < len(self.wanted) and result_name(value) != self.wanted[t][at]:
-            self.other = True
+        if t < len(self.wanted):
+            self.returned_now = True
+            self.other |= result_name(value) != self.wanted[t][at]
 
     def fault(self, t: int, site: Any, fault: Fault) -> None:
         self.other |= fault.fatal
@@ -166,15 +167,24 @@ class _Search:
 
     def _step(self, node: _Node, t: int, choice: int) -> int | None:
         """How many moves were made after a step; None where the tree did something else."""
-        at = node.at
-        if self.guide is not None:
-            move = of_model(self.system, t)
-            if move in self.alphabet:
-                if at >= len(self.guide) or self.guide[at] != (self.system.tasks[t].name, move):
-                    return None
-                at += 1
+        at: int | None = node.at
+        move = of_model(self.system, t)
+        if move is not None:
+            at = self._made(node.at, t, move)
+            if at is None:
+                return None
+        self.watch.returned_now = False
         self.system.step(t, choice)
-        return None if self.watch.other else at
+        if self.watch.other:
+            return None
+        return self._made(at, t, RETURNS) if self.watch.returned_now else at
+
+    def _made(self, at: int, t: int, what: str) -> int | None:
+        """A move: whether it is the one that came next on the tree."""
+        if self.guide is None or what not in self.alphabet:
+            return at
+        here = (self.system.tasks[t].name, what)
+        return at + 1 if at < len(self.guide) and self.guide[at] == here else None
 
     def _at_rest(self, at: int) -> bool:
         if self.guide is not None and at < len(self.guide):

@@ -50,7 +50,8 @@ LOCKS = frozenset(_TREE_LOCKS.values())
 _LEAVES = frozenset("ECREATE EADD EINIT EREMOVE EPA EAUG EBLOCK ETRACK EWB ELDU EMODPR EMODT".split())
 _REFERENCES = frozenset(("kref_get_unless_zero", "kref_put"))
 _ACCESS, _LOOK = "access", "look-up"
-FINE = LOCKS | _LEAVES | _REFERENCES | {"xa_insert", _ACCESS, _LOOK}
+RETURNS = "returns"
+FINE = LOCKS | _LEAVES | _REFERENCES | {"xa_insert", _ACCESS, _LOOK, RETURNS}
 _STEPS = {"access_page": _ACCESS, "eng_xa_load": _LOOK}
 """What the engine only announces: it happens when the task runs on."""
 _TAKES = (spin_lock, mutex_lock, down_read, down_write, down_write_nested)
@@ -64,6 +65,8 @@ def _counts(verb: str, what: str) -> bool:
     leaves have other names.  An exit takes no mmap_lock in the engine, and a debugger's
     write is one look-up in the model, two in the engine.
     """
+    if what == RETURNS:
+        return True
     if verb.startswith("guest-"):
         return what == "node lock"
     if verb.startswith("vepc-"):
@@ -103,6 +106,8 @@ def _of_event(text: str, mutexes: int) -> str | None:
     if text.startswith("step "):
         what = _STEPS.get(text.removeprefix("step "))
         return None if what == _LOOK and mutexes else what
+    if text.startswith("returns "):
+        return RETURNS
     if text in _TREE_LOCKS:
         return _TREE_LOCKS[text]
     said = _CALL.match(text)

@@ -303,8 +303,9 @@ static void open_stage(const struct eng_config *c)
 	task_prepare(&W.task[W.end], end_main);
 	W.task[W.end].wait = WAIT_NONE;
 	W.task[W.setup].wait = WAIT_PARKED;
+	/* Awake, as in the model: something before the set-up may have woken it. */
 	if (c->ksgxd)
-		unpark_ksgxd();
+		W.task[W.ksgxd].wait = WAIT_NONE;
 	memcpy(W.fail, c->fail, sizeof(W.fail));
 	W.step = W.accesses = 0;
 	W.limit = 40000;
