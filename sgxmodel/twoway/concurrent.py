@@ -29,7 +29,7 @@ from sgxmodel.twoway.moves import FINE, LOCKS, Move, of_tree
 
 RUNS = 4
 """Schedules of a program."""
-FINE_STATES, LOCK_STATES, ALL_STATES = 4_000, 20_000, 150_000
+FINE_STATES, LOCK_STATES, ALL_STATES = 20_000, 20_000, 150_000
 PROBABILITIES = (3000, 8000, 16000, 30000)
 """Of a switch at a step, in 65536ths."""
 

@@ -51,7 +51,7 @@ _LEAVES = frozenset("ECREATE EADD EINIT EREMOVE EPA EAUG EBLOCK ETRACK EWB ELDU 
 _REFERENCES = frozenset(("kref_get_unless_zero", "kref_put"))
 _ACCESS, _LOOK = "access", "look-up"
 RETURNS = "returns"
-FINE = LOCKS | _LEAVES | _REFERENCES | {"xa_insert", _ACCESS, _LOOK, RETURNS}
+FINE = LOCKS | _LEAVES | _REFERENCES | {"xa_insert", "xa_erase", _ACCESS, _LOOK, RETURNS}
 _STEPS = {"access_page": _ACCESS, "eng_xa_load": _LOOK}
 """What the engine only announces: it happens when the task runs on."""
 _TAKES = (spin_lock, mutex_lock, down_read, down_write, down_write_nested)
@@ -62,8 +62,8 @@ def _counts(verb: str, what: str) -> bool:
     """Whether both sides make this move of a call.
 
     A guest's access looks under the vepc's lock in the model, even at what is mapped; its
-    leaves have other names.  An exit takes no mmap_lock in the engine, and a debugger's
-    write is one look-up in the model, two in the engine.
+    leaves have other names.  A debugger's write is one look-up in the model, two in the
+    engine.
     """
     if what == RETURNS:
         return True
@@ -71,8 +71,6 @@ def _counts(verb: str, what: str) -> bool:
         return what == "node lock"
     if verb.startswith("vepc-"):
         return what in LOCKS and what != "mmap_lock"
-    if verb in ("exit", "kworker", "rcu"):
-        return what != "mmap_lock"
     return not (verb == "poke" and what == "encl lock")
 
 
@@ -132,6 +130,8 @@ def _of_op(system: System, t: int) -> str | None:
     assert op is not None
     prim, a, _ = op
     name = prim.name
+    if system.site(t).function == "exit_mmap":
+        return None  # the engine takes no mmap_lock there, as nobody else has the mm
     if prim in _TAKES:
         return next((to for lock, to in _MODEL_LOCKS if re.fullmatch(lock, str(a))), None)
     if name in ("enclave_access", "EACCEPT"):
