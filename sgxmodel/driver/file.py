@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from sgxmodel.driver.process import thread_begin
+from sgxmodel.driver.process import fatal_signal_pending, thread_begin
 from sgxmodel.driver.structs import (
     EBADF,
     ENOMEM,
@@ -144,6 +144,9 @@ def user_touch(proc: process, index: int) -> Any:
         got = enclave_access(mm, index)
         if got != PAGE_FAULT:
             break
+        if THREADS and fatal_signal_pending(proc):
+            got = SIGSEGV
+            break
         got = handle_mm_fault(mm, index)
         if got != VM_FAULT_NOPAGE:
             break
@@ -169,6 +172,9 @@ def user_run(proc: process, index: int) -> Any:
             got = enclave_access(mm, index)
             if got != PAGE_FAULT:
                 break
+            if THREADS and fatal_signal_pending(proc):
+                got = SIGSEGV
+                break
             got = handle_mm_fault(mm, index)
             if got != VM_FAULT_NOPAGE:
                 break
@@ -193,6 +199,9 @@ def user_accept(proc: process, index: int) -> Any:
     while True:
         got = EACCEPT(mm, index)
         if got != PAGE_FAULT:
+            break
+        if THREADS and fatal_signal_pending(proc):
+            got = SIGSEGV
             break
         got = handle_mm_fault(mm, index)
         if got != VM_FAULT_NOPAGE:

@@ -25,6 +25,10 @@ from sgxmodel.twoway.model import Eye
 from sgxmodel.twoway.moves import RETURNS, Move, of_model
 
 
+Position = tuple[int, frozenset[int]]
+"""Moves of the guide that were made: those before a number, and returns after it."""
+
+
 class Answer(Enum):
     """What a search says."""
 
@@ -63,8 +67,7 @@ class _Watch(Silent):
 @attrs.define
 class _Node:
     snapshot: Snapshot
-    at: int
-    """Moves made so far."""
+    at: Position
     rest: Iterator[tuple[int, int]]
     """(task, outcome of a choice): steps that are still to be tried."""
 
@@ -117,7 +120,7 @@ class _Search:
         return out[::-1]
 
     def run(self) -> Answer:
-        first = self._node(0)
+        first = self._node((0, frozenset()))
         path = [first] if first else []
         while path:
             node = path[-1]
@@ -148,7 +151,7 @@ class _Search:
         self.system.restore(node.snapshot)
         self.watch.other = False
 
-    def _node(self, at: int) -> _Node | None:
+    def _node(self, at: Position) -> _Node | None:
         """The present state, unless it was met before."""
         snapshot = self.system.snapshot()
         key = hash((snapshot.shared, snapshot.locals, at))
@@ -158,16 +161,16 @@ class _Search:
         self.of.states += 1
         return _Node(snapshot, at, self._steps(at))
 
-    def _steps(self, at: int) -> Iterator[tuple[int, int]]:
-        for t in self.orders[at if self.guide else 0]:
+    def _steps(self, at: Position) -> Iterator[tuple[int, int]]:
+        for t in self.orders[at[0] if self.guide else 0]:
             if self.system.done(t) or not self.system.enabled(t):
                 continue
             for choice in range(self.system.alternatives(t)):
                 yield t, choice
 
-    def _step(self, node: _Node, t: int, choice: int) -> int | None:
+    def _step(self, node: _Node, t: int, choice: int) -> Position | None:
         """How many moves were made after a step; None where the tree did something else."""
-        at: int | None = node.at
+        at: Position | None = node.at
         move = of_model(self.system, t)
         if move is not None:
             at = self._made(node.at, t, move)
@@ -179,15 +182,31 @@ class _Search:
             return None
         return self._made(at, t, RETURNS) if self.watch.returned_now else at
 
-    def _made(self, at: int, t: int, what: str) -> int | None:
-        """A move: whether it is the one that came next on the tree."""
+    def _made(self, at: Position, t: int, what: str) -> Position | None:
+        """A move: whether it is the one that came next on the tree.
+
+        A call may return earlier than there: the model has no step after its last one.
+        """
         if self.guide is None or what not in self.alphabet:
             return at
-        here = (self.system.tasks[t].name, what)
-        return at + 1 if at < len(self.guide) and self.guide[at] == here else None
+        place, early = at
+        task = self.system.tasks[t].name
+        while place in early:
+            place, early = place + 1, early - {place}
+        if place < len(self.guide) and self.guide[place] == (task, what):
+            return place + 1, early
+        if what != RETURNS:
+            return None
+        mine = (i for i in range(place, len(self.guide)) if self.guide[i][0] == task)
+        following = next((i for i in mine if i not in early), None)
+        if following is None or self.guide[following][1] != RETURNS:
+            return None
+        return place, early | {following}
 
-    def _at_rest(self, at: int) -> bool:
-        if self.guide is not None and at < len(self.guide):
+    def _at_rest(self, at: Position) -> bool:
+        if self.guide is not None and any(
+            i not in at[1] for i in range(at[0], len(self.guide))
+        ):
             return False
         system = self.system
         if not all(system.done(t) for t in range(self.users)):
