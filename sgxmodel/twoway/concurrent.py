@@ -16,6 +16,7 @@ from collections import Counter
 import attrs
 
 from sgxmodel.errors import ScenarioError
+from sgxmodel.invariants.base import Progress
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, TaskLine
@@ -27,9 +28,18 @@ from sgxmodel.tree.runs import Runner
 from sgxmodel.twoway.follow import Answer, Follow, Outcome
 from sgxmodel.twoway.moves import FINE, LOCKS, Move, of_tree
 
+STEPS, SECTIONS = "step by step", "lock section by lock section"
+ANY, STUCK, UNDECIDED = "in another order of locks", "until it retries for ever", "undecided"
 RUNS = 4
 """Schedules of a program."""
-FINE_STATES, LOCK_STATES, ALL_STATES = 20_000, 20_000, 150_000
+GUIDED = (
+    (STEPS, FINE, 5_000, False),
+    (STEPS, FINE, 5_000, True),
+    (STEPS, FINE, 40_000, False),
+    (SECTIONS, LOCKS, 20_000, False),
+)
+"""How closely the model follows, what it must do alike, states at most, the first guess."""
+ALL_STATES = 150_000
 PROBABILITIES = (3000, 8000, 16000, 30000)
 """Of a switch at a step, in 65536ths."""
 
@@ -41,11 +51,12 @@ class Ran:
     seed: int
     probability: int
     outcome: Outcome
+    """Without a state, if somebody retries for ever."""
     moves: tuple[Move, ...]
     raced: frozenset[tuple[str, str]]
     """Calls that overlapped."""
     broken: str = ""
-    """The invariant that ended the run: nothing after it means anything."""
+    """The invariant that ended the run otherwise: nothing after it means anything."""
 
 
 @attrs.frozen
@@ -126,26 +137,23 @@ class Threads:
         for task, results in ran.outcome.results.items():
             line = next(t for t in world.scenario.tasks if t.name == task)
             seen.results.update(
-                (call.verb, r) for call, r in zip(line.calls, results, strict=True)
+                (call.verb, r) for call, r in zip(line.calls, results, strict=False)
             )
         follow = Follow(world, ran.outcome)
         moves = list(ran.moves)
-        for name, alphabet, limit in (
-            ("step by step", FINE, FINE_STATES),
-            ("lock section by lock section", LOCKS, LOCK_STATES),
-        ):
-            if follow.search(moves, alphabet, limit) is Answer.CAN:
-                seen.answers[name] += 1
+        for name, alphabet, limit, eager in GUIDED:
+            if follow.search(moves, alphabet, limit, eager) is Answer.CAN:
+                seen.answers[name if ran.outcome.state is not None else STUCK] += 1
                 return None
+        if ran.outcome.state is None:
+            return self._unknown(world, ran, seen)
         answer = follow.search(None, frozenset(), self.states)
         if answer is Answer.CAN:
-            seen.answers["in another order of locks"] += 1
+            seen.answers[ANY] += 1
             return None
         if answer is Answer.CUT:
-            seen.answers["undecided"] += 1
-            seen.undecided.append((world.scenario.name, ran.seed))
-            return None
-        near, have = follow.nearest, ran.outcome.state
+            return self._unknown(world, ran, seen)
+        near, have = follow.nearest, dict(ran.outcome.state)
         keys = [] if near is None else dict.fromkeys((*near, *have))
         parts = [
             (key, near.get(key, "nothing"), have.get(key, "nothing"))
@@ -153,6 +161,11 @@ class Threads:
             if near is not None and near.get(key) != have.get(key)
         ]
         return Apart(ran, tuple(parts))
+
+    @staticmethod
+    def _unknown(world: World, ran: Ran, seen: Seen) -> None:
+        seen.answers[UNDECIDED] += 1
+        seen.undecided.append((world.scenario.name, ran.seed))
 
     def smaller(self, scenario: Scenario, found: Apart) -> tuple[Scenario, Apart]:
         """Calls left out while the two still differ."""
@@ -205,10 +218,12 @@ def run(runner: Runner, seed: int, probability: int) -> Ran:
             state[key] = value.strip()
         elif event.text.startswith("VIOLATED "):
             said = event.text.split()[1].rstrip(":")
-    outcome = Outcome({name: tuple(r) for name, r in results.items()}, state)
+    stuck = not state and said == Progress.id
+    outcome = Outcome({n: tuple(r) for n, r in results.items()}, None if stuck else state)
     raced = _raced(runner, lines)
     moves = tuple(of_tree(plan, lines))
-    return Ran(seed, probability, outcome, moves, raced, "" if state else said or "a crash")
+    broken = "" if state or stuck else said or "a crash"
+    return Ran(seed, probability, outcome, moves, raced, broken)
 
 
 def _raced(runner: Runner, lines: list[Event]) -> frozenset[tuple[str, str]]:

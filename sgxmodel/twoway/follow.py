@@ -39,10 +39,13 @@ class Answer(Enum):
 
 @attrs.frozen
 class Outcome:
-    """What a run of concurrent calls gave: results by task, and the state at rest."""
+    """What a run of concurrent calls gave: results by task, and the state at rest.
+
+    No state: somebody retries for ever, and results are those up to then.
+    """
 
     results: Mapping[str, tuple[str, ...]]
-    state: Mapping[str, str]
+    state: Mapping[str, str] | None
 
 
 class _Watch(Silent):
@@ -58,7 +61,7 @@ class _Watch(Silent):
         at = self.system.position[t] - 1
         if t < len(self.wanted):
             self.returned_now = True
-            self.other |= result_name(value) != self.wanted[t][at]
+            self.other |= (result_name(value),) != self.wanted[t][at : at + 1]
 
     def fault(self, t: int, site: Any, fault: Fault) -> None:
         self.other |= fault.fatal
@@ -83,15 +86,29 @@ class Follow:
         self.nearest: dict[str, str] | None = None
         """The state at the end of a run with all the results, where that was not the tree's."""
 
-    def search(self, moves: list[Move] | None, alphabet: frozenset[str], limit: int) -> Answer:
-        """``moves``: of the tree's run; ``alphabet``: those that have to be the same."""
+    def search(
+        self,
+        moves: list[Move] | None,
+        alphabet: frozenset[str],
+        limit: int,
+        eager: bool = False,
+    ) -> Answer:
+        """``moves``: of the tree's run; ``alphabet``: those that have to be the same.
+
+        What is first tried: steps in between as late as can be, or as early (``eager``).
+        """
         guide = None if moves is None else [m for m in moves if m[1] in alphabet]
-        return _Search(self, guide, alphabet, limit).run()
+        return _Search(self, guide, alphabet, limit, eager).run()
 
 
 class _Search:
     def __init__(
-        self, of: Follow, guide: list[Move] | None, alphabet: frozenset[str], limit: int
+        self,
+        of: Follow,
+        guide: list[Move] | None,
+        alphabet: frozenset[str],
+        limit: int,
+        eager: bool,
     ) -> None:
         self.of = of
         self.guide = guide
@@ -105,11 +122,14 @@ class _Search:
         tasks = self.system.tasks
         self.able = [t for t, spec in enumerate(tasks) if not spec.last]
         self.number = {spec.name: t for t, spec in enumerate(tasks)}
-        self.orders = self._orders()
+        self.orders = self._orders(eager)
         self.seen: set[int] = set()
 
-    def _orders(self) -> list[list[int]]:
-        """At each move of the guide, tasks in the order in which they come up next."""
+    def _orders(self, eager: bool) -> list[list[int]]:
+        """At each move of the guide, tasks in the order in which they come up next.
+
+        ``eager``: first the task that made the latest move.
+        """
         order = list(self.able)
         out = [order]
         for task, _ in reversed(self.guide or []):
@@ -117,7 +137,12 @@ class _Search:
             if t is not None:
                 order = [t, *(u for u in order if u != t)]
             out.append(order)
-        return out[::-1]
+        out = out[::-1]
+        for i, (task, _) in enumerate(self.guide or [] if eager else []):
+            t = self.number.get(task)
+            if t is not None:
+                out[i + 1] = [t, *(u for u in out[i + 1] if u != t)]
+        return out
 
     def run(self) -> Answer:
         first = self._node((0, frozenset()))
@@ -134,7 +159,10 @@ class _Search:
             if after is None:
                 self._back(node)
                 continue
-            if self._at_rest(after):
+            if self.of.wanted.state is None:
+                if self._followed(after):
+                    return Answer.CAN
+            elif self._at_rest(after):
                 if dict(self.of.eye.lines(self.system.state)) == self.of.wanted.state:
                     return Answer.CAN
                 self.of.nearest = dict(self.of.eye.lines(self.system.state))
@@ -203,10 +231,12 @@ class _Search:
             return None
         return place, early | {following}
 
+    def _followed(self, at: Position) -> bool:
+        """Whether all moves of the guide were made."""
+        return self.guide is None or all(i in at[1] for i in range(at[0], len(self.guide)))
+
     def _at_rest(self, at: Position) -> bool:
-        if self.guide is not None and any(
-            i not in at[1] for i in range(at[0], len(self.guide))
-        ):
+        if not self._followed(at):
             return False
         system = self.system
         if not all(system.done(t) for t in range(self.users)):
