@@ -145,7 +145,7 @@ def user_touch(proc: process, index: int) -> Any:
         if got != PAGE_FAULT:
             break
         if THREADS and fatal_signal_pending(proc):
-            got = SIGSEGV
+            got = -ESRCH
             break
         got = handle_mm_fault(mm, index)
         if got != VM_FAULT_NOPAGE:
@@ -173,7 +173,7 @@ def user_run(proc: process, index: int) -> Any:
             if got != PAGE_FAULT:
                 break
             if THREADS and fatal_signal_pending(proc):
-                got = SIGSEGV
+                got = -ESRCH
                 break
             got = handle_mm_fault(mm, index)
             if got != VM_FAULT_NOPAGE:
@@ -201,7 +201,7 @@ def user_accept(proc: process, index: int) -> Any:
         if got != PAGE_FAULT:
             break
         if THREADS and fatal_signal_pending(proc):
-            got = SIGSEGV
+            got = -ESRCH
             break
         got = handle_mm_fault(mm, index)
         if got != VM_FAULT_NOPAGE:

@@ -22,7 +22,7 @@ from sgxmodel.machine.op import Fault
 from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import result_name
 from sgxmodel.twoway.model import Eye
-from sgxmodel.twoway.moves import RETURNS, Move, of_model
+from sgxmodel.twoway.moves import FAILS, RETURNS, Move, of_model
 
 
 Position = tuple[int, frozenset[int]]
@@ -199,11 +199,11 @@ class _Search:
     def _step(self, node: _Node, t: int, choice: int) -> Position | None:
         """How many moves were made after a step; None where the tree did something else."""
         at: Position | None = node.at
-        move = of_model(self.system, t)
-        if move is not None:
-            at = self._made(node.at, t, move)
-            if at is None:
-                return None
+        for move in (FAILS if choice else None, of_model(self.system, t)):
+            if move is not None and at is not None:
+                at = self._made(at, t, move)
+        if at is None:
+            return None
         self.watch.returned_now = False
         self.system.step(t, choice)
         if self.watch.other:

@@ -50,8 +50,8 @@ LOCKS = frozenset(_TREE_LOCKS.values())
 _LEAVES = frozenset("ECREATE EADD EINIT EREMOVE EPA EAUG EBLOCK ETRACK EWB ELDU EMODPR EMODT".split())
 _REFERENCES = frozenset(("kref_get_unless_zero", "kref_put"))
 _ACCESS, _LOOK = "access", "look-up"
-RETURNS = "returns"
-FINE = LOCKS | _LEAVES | _REFERENCES | {"xa_insert", "xa_erase", _ACCESS, _LOOK, RETURNS}
+RETURNS, FAILS = "returns", "fails"
+FINE = LOCKS | _LEAVES | _REFERENCES | {"xa_insert", "xa_erase", _ACCESS, _LOOK, RETURNS, FAILS}
 _STEPS = {"access_page": _ACCESS, "eng_xa_load": _LOOK}
 """What the engine only announces: it happens when the task runs on."""
 _TAKES = (spin_lock, mutex_lock, down_read, down_write, down_write_nested)
@@ -65,7 +65,7 @@ def _counts(verb: str, what: str) -> bool:
     leaves have other names.  A debugger's write is one look-up in the model, two in the
     engine.
     """
-    if what == RETURNS:
+    if what in (RETURNS, FAILS):
         return True
     if verb.startswith("guest-"):
         return what == "node lock"
@@ -106,6 +106,8 @@ def _of_event(text: str, mutexes: int) -> str | None:
         return None if what == _LOOK and mutexes else what
     if text.startswith("returns "):
         return RETURNS
+    if text == "fails on request":
+        return FAILS
     if text in _TREE_LOCKS:
         return _TREE_LOCKS[text]
     said = _CALL.match(text)

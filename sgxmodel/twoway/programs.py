@@ -7,7 +7,7 @@ from random import Random
 
 import attrs
 
-from sgxmodel.scenario.model import CallSpec, Scenario, TaskLine
+from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario, TaskLine
 
 USUAL = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove")
 ODD = ("add", "modify-tcs", "poison-at", "init", "create", "munmap", "close", "restrict",
@@ -160,6 +160,9 @@ def concurrent(seed: int) -> Scenario:
         setup += _whole_life(rng, name, size)
     setup += [CallSpec("vepc-open", (name,)) for name, _ in cast.vepcs]
     setup += [CallSpec("reclaim") for _ in range(rng.choice((0, 0, 1, 2)))]
+    unopened = rng.choice((0, 0, 0, 1)) and [name for name, _ in cast.enclaves[1:]]
+    if unopened:  # a loader at work while others run
+        setup = [call for call in setup if call.args[:1] != ("B",)]
     names = [f"T{i + 1}" for i in range(rng.choice((2, 2, 3)))]
     tasks = tuple(
         TaskLine(name, _racing(rng, cast, sum(epc), names, name), rng.randrange(len(epc)))
@@ -168,6 +171,9 @@ def concurrent(seed: int) -> Scenario:
     if cast.children:  # a child is born once
         first = attrs.evolve(tasks[0], calls=(CallSpec("fork", ("A", "C")), *tasks[0].calls))
         tasks = (first, *tasks[1:])
+    if unopened:
+        life = _whole_life(rng, "B", dict(cast.enclaves)["B"])
+        tasks = (*tasks[:-1], attrs.evolve(tasks[-1], calls=tuple(life)))
     low = rng.randint(1, 3)
     return Scenario(
         f"concurrent-{seed}",
@@ -181,9 +187,17 @@ def concurrent(seed: int) -> Scenario:
         enclaves=cast.enclaves,
         children=cast.children,
         vepcs=cast.vepcs,
+        fail=_failures(rng),
         setup=tuple(setup),
         tasks=tasks,
     )
+
+
+def _failures(rng: Random) -> tuple[tuple[str, int], ...]:
+    """What may fail, once: mostly nothing."""
+    if rng.random() < 0.6:
+        return ()
+    return tuple((what, 1) for what in rng.sample(list(FAILURES), rng.randint(1, 3)))
 
 
 def _whole_life(rng: Random, name: str, size: int) -> list[CallSpec]:
