@@ -141,7 +141,7 @@ def user_touch(proc: process, index: int) -> Any:
     mm = mm_of(proc)
     load_mm(mm)
     while True:
-        got = enclave_access(mm, index)
+        got: Any = enclave_access(mm, index)
         if got != PAGE_FAULT:
             break
         if THREADS and fatal_signal_pending(proc):

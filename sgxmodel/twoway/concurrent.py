@@ -11,7 +11,9 @@ that is counted.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
+from collections.abc import Callable
 
 import attrs
 
@@ -22,11 +24,14 @@ from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, TaskLine
 from sgxmodel.tree.binding import Engine, TreeError
 from sgxmodel.tree.names import Names
-from sgxmodel.tree.plan import plan, result_text
+from sgxmodel.tree.plan import plan as numbers
+from sgxmodel.tree.plan import result_text
 from sgxmodel.tree.record import Event, events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.twoway.compare import Plan
 from sgxmodel.twoway.follow import Answer, Follow, Outcome
 from sgxmodel.twoway.moves import FINE, LOCKS, Move, of_tree
+from sgxmodel.twoway.programs import concurrent
 
 STEPS, SECTIONS = "step by step", "lock section by lock section"
 ANY, STUCK, UNDECIDED = "in another order of locks", "until it retries for ever", "undecided"
@@ -83,6 +88,10 @@ class Seen:
     different: tuple[Scenario, Apart] | None = None
     ended: str = ""
 
+    def decided(self) -> int:
+        """Runs of the tree that the model was found to be able to do."""
+        return sum(n for answer, n in self.answers.items() if answer != UNDECIDED)
+
 
 class RefusedError(ScenarioError):
     """The set-up fails on both."""
@@ -119,7 +128,9 @@ class Threads:
         except ScenarioError as error:
             refused: Exception = error
         try:
-            runner = Runner(self.engine, plan(scenario), Names(self.engine.library, self.engine.base))
+            runner = Runner(
+                self.engine, numbers(scenario), Names(self.engine.library, self.engine.base)
+            )
         except TreeError as error:
             if world is None:
                 raise RefusedError(str(refused)) from None
@@ -243,3 +254,30 @@ def _raced(runner: Runner, lines: list[Event]) -> frozenset[tuple[str, str]]:
                 if task != event.task
             }
     return frozenset(out)
+
+
+def compare(
+    revision: Revision, plan: Plan, engine: Engine, progress: Callable[[], None] = lambda: None
+) -> Seen:
+    """``plan.concurrent`` programs of several tasks, up to the first difference."""
+    seen = Seen()
+    threads = Threads(revision, engine)
+    number = plan.seed
+    while seen.programs < plan.concurrent:
+        if plan.deadline is not None and time.monotonic() >= plan.deadline:
+            seen.ended = "the budget ended"
+            break
+        scenario = concurrent(number)
+        number += 1
+        try:
+            found = threads.compare(scenario, seen)
+        except RefusedError:
+            continue  # another one is drawn
+        except KeyboardInterrupt:
+            seen.ended = "interrupted"
+            break
+        progress()
+        if found is not None:
+            seen.different = threads.smaller(scenario, found)
+            break
+    return seen

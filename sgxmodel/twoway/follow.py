@@ -17,13 +17,12 @@ from typing import Any
 import attrs
 
 from sgxmodel.invariants.view import View
-from sgxmodel.machine.system import Call, Silent, Snapshot, System
 from sgxmodel.machine.op import Fault
+from sgxmodel.machine.system import Call, Silent, Snapshot, System
 from sgxmodel.scenario.build import World
 from sgxmodel.scenario.model import result_name
 from sgxmodel.twoway.model import Eye
 from sgxmodel.twoway.moves import FAILS, RETURNS, Move, of_model
-
 
 Position = tuple[int, frozenset[int]]
 """Moves of the guide that were made: those before a number, and returns after it."""

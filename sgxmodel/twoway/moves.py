@@ -47,7 +47,22 @@ _MODEL_LOCKS = (
     (r".*\.mmap_lock", "mmap_lock"),
 )
 LOCKS = frozenset(_TREE_LOCKS.values())
-_LEAVES = frozenset("ECREATE EADD EINIT EREMOVE EPA EAUG EBLOCK ETRACK EWB ELDU EMODPR EMODT".split())
+_LEAVES = frozenset(
+    [
+        "ECREATE",
+        "EADD",
+        "EINIT",
+        "EREMOVE",
+        "EPA",
+        "EAUG",
+        "EBLOCK",
+        "ETRACK",
+        "EWB",
+        "ELDU",
+        "EMODPR",
+        "EMODT",
+    ]
+)
 _REFERENCES = frozenset(("kref_get_unless_zero", "kref_put"))
 _ACCESS, _LOOK = "access", "look-up"
 RETURNS, FAILS = "returns", "fails"

@@ -147,7 +147,8 @@ def _guest(rng: Random, cast: Cast) -> CallSpec:
 RACING = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove", "reclaim",
           "reclaim", "direct")  # fmt: skip
 RARE = ("add", "modify-tcs", "poison-at", "poison", "init", "create", "munmap", "close", "restrict",
-        "mmap", "munmap-page", "mprotect", "peek", "poke", "exit", "shrink", "signal")  # fmt: skip
+        "mmap", "munmap-page", "mprotect", "peek", "poke", "exit", "shrink", "signal",
+        "signal")  # fmt: skip
 
 
 def concurrent(seed: int) -> Scenario:
@@ -187,17 +188,18 @@ def concurrent(seed: int) -> Scenario:
         enclaves=cast.enclaves,
         children=cast.children,
         vepcs=cast.vepcs,
-        fail=_failures(rng),
+        fail=_failures(rng, cast),
         setup=tuple(setup),
         tasks=tasks,
     )
 
 
-def _failures(rng: Random) -> tuple[tuple[str, int], ...]:
-    """What may fail, once: mostly nothing."""
+def _failures(rng: Random, cast: Cast) -> tuple[tuple[str, int], ...]:
+    """What may fail, once: mostly nothing.  The engine makes leaves of guests fail, too."""
     if rng.random() < 0.6:
         return ()
-    return tuple((what, 1) for what in rng.sample(list(FAILURES), rng.randint(1, 3)))
+    drawn = rng.sample(list(FAILURES), rng.randint(1, 3))
+    return tuple((what, 1) for what in drawn if not (cast.vepcs and what in ("ecreate", "eadd")))
 
 
 def _whole_life(rng: Random, name: str, size: int) -> list[CallSpec]:
@@ -210,10 +212,37 @@ def _whole_life(rng: Random, name: str, size: int) -> list[CallSpec]:
     return out if rng.random() < 0.85 else out[: rng.randint(1, len(out))]
 
 
-def _racing(
-    rng: Random, cast: Cast, epc: int, names: list[str], me: str
-) -> tuple[CallSpec, ...]:
+def _racing(rng: Random, cast: Cast, epc: int, names: list[str], me: str) -> tuple[CallSpec, ...]:
+    if rng.random() < 0.25:
+        return _phrase(rng, cast)
     return tuple(_racing_call(rng, cast, epc, names, me) for _ in range(rng.randint(1, 4)))
+
+
+def _phrase(rng: Random, cast: Cast) -> tuple[CallSpec, ...]:
+    """Calls that mean something together, and may get far only together."""
+    size = cast.enclaves[0][1]
+    page, pages = str(rng.randrange(size)), f"0-{size - 1}" if size > 1 else "0"
+    V, W = (cast.vepcs[0][0], cast.vepcs[-1][0]) if cast.vepcs else ("", "")
+    phrases = [
+        f"modify A {pages} trim; accept A {page}; remove A {pages}",
+        f"modify A {page} trim; accept A {page}; remove A {page}",
+        f"accept A {page}; modify A {page} tcs; accept A {page}; peek A {page}",
+        f"accept A {page}; restrict A {pages} r; accept A {page}; poke A {page}",
+        f"add A {pages} reg; init A",
+        f"add A {pages} tcs; add A {page} reg",
+        f"munmap A; mmap A rw; touch A {page}",
+        f"mprotect A {page} r; touch A {page}; mprotect A {page} rwx",
+        f"close A; open A; create-debug A; add A {page} reg",
+    ]
+    if cast.vepcs:
+        phrases += [
+            f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; vepc-close {V}",
+            f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; vepc-remove-all {V}",
+            f"vepc-close {V}; vepc-open {V}; guest-touch {V} 0",
+            f"vepc-remove-all {W}; guest-ecreate {W} 0; vepc-remove-all {W}; vepc-close {W}",
+        ] * 2
+    calls = [words.split() for words in rng.choice(phrases).split("; ")]
+    return tuple(CallSpec(verb, tuple(args)) for verb, *args in calls)
 
 
 def _racing_call(rng: Random, cast: Cast, epc: int, names: list[str], me: str) -> CallSpec:
