@@ -59,19 +59,19 @@ def run(revision: Revision, scenario: Scenario) -> list[After]:
     out: list[After] = []
     while not system.done(0):
         endless = system.steps > STEPS_MAX or watch.retries > RETRIES
-        if endless or not (system.enabled(0) or _settle(system)):
+        if endless or not (system.enabled(0) or settle(system)):
             out.append(After(STUCK, {}))
             break
         if not system.enabled(0):
             continue
         system.step(0)
         if len(out) < len(watch.results):
-            _settle(system)
+            settle(system)
             out.append(After(watch.results[len(out)][1], dict(eye.lines(system.state))))
     return out
 
 
-def _settle(system: System) -> bool:
+def settle(system: System) -> bool:
     """What a call left for daemons is part of it here.  Whether there was something."""
     before = system.steps
     helpers = [t for t, task in enumerate(system.tasks) if task.daemon]
