@@ -20,6 +20,7 @@ from sgxmodel.scenario.sequences import sequences
 from sgxmodel.search.compare import Bound, Different, Equivalent, compare
 from sgxmodel.tree.target import is_tree
 from sgxmodel.twoway import compare as twoway
+from sgxmodel.twoway import concurrent as concurrently
 from sgxmodel.twoway import text as agreement
 
 MEMORY_MB = 4_000
@@ -71,7 +72,15 @@ INCONCLUSIVE = 3
     default=300,
     metavar="N",
     show_default=True,
-    help="Random programs, where one target is a kernel tree.",
+    help="Random programs of one task, where B is a kernel tree.",
+)
+@click.option(
+    "--concurrent",
+    type=click.IntRange(0, 10**9),
+    default=100,
+    metavar="N",
+    show_default=True,
+    help="Random programs of several tasks, where B is a kernel tree.",
 )
 @click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="The first one.")
 @guarded
@@ -84,12 +93,14 @@ def compare_command(
     states: int,
     budget: float | None,
     programs: int,
+    concurrent: int,
     seed: int,
 ) -> int:
     """Say whether users can tell the targets A and B apart, within a bound.
 
     Where B is a kernel tree the same random programs run on both, one call after
-    the other, and the whole state is compared after each.
+    the other, and the whole state is compared after each; then programs of
+    several tasks run on the tree, and the model must be able to do the same.
 
     Every interleaving of the scenarios is covered.  Compared are results, the
     kernel's complaints, the order of page lists, and which pages are free,
@@ -103,7 +114,7 @@ def compare_command(
         for option, given in fixed.items():
             if given:
                 raise UserError(f"{option} is for two revisions of the model")
-        return _with_tree(one, twoway.Plan(b, programs, seed, deadline))
+        return _with_tree(one, twoway.Plan(b, programs, concurrent, seed, deadline))
     two = replaced(revision(b), tuple(Replacement.parse(text) for text in replacements))
     length = calls if calls is not None else (0 if names else 3)
     named = named_scenarios(names) if names else _small()
@@ -123,12 +134,19 @@ def compare_command(
 
 
 def _with_tree(one: Revision, plan: twoway.Plan) -> int:
-    with progress(plan.programs) as (advance, _):
-        seen = twoway.compare(one, plan, advance)
-    click.echo(agreement.text(seen, one.name, plan.target), nl=False)
-    if seen.ended == "interrupted":
+    engine = twoway.loaded(plan)
+    threads = concurrently.Seen()
+    with progress(plan.programs + plan.concurrent) as (advance, _):
+        seen = twoway.compare(one, plan, engine, advance)
+        if not seen.different and not seen.ended:
+            threads = concurrently.compare(one, plan, engine, advance)
+    click.echo(agreement.text(seen, threads, one.name, plan.target), nl=False)
+    ended = seen.ended or threads.ended
+    if ended == "interrupted":
         return INTERRUPTED
-    return 1 if seen.different else INCONCLUSIVE if seen.ended else 0
+    if seen.different or threads.different:
+        return 1
+    return INCONCLUSIVE if ended else 0
 
 
 def _small() -> tuple[Scenario, ...]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sgxmodel.driver.calls import FAULT, Verb
-from sgxmodel.driver.process import thread_begin
+from sgxmodel.driver.process import fatal_signal_pending, thread_begin
 from sgxmodel.driver.structs import (
     EBADF,
     ENOMEM,
@@ -142,8 +142,11 @@ def user_touch(proc: process, index: int) -> Any:
     mm = mm_of(proc)
     load_mm(mm)
     while True:
-        got = enclave_access(mm, index)
+        got: Any = enclave_access(mm, index)
         if got != PAGE_FAULT:
+            break
+        if THREADS and fatal_signal_pending(proc):
+            got = -ESRCH
             break
         got = handle_mm_fault(mm, index)
         if got != VM_FAULT_NOPAGE:
@@ -170,6 +173,9 @@ def user_run(proc: process, index: int) -> Any:
             got = enclave_access(mm, index)
             if got != PAGE_FAULT:
                 break
+            if THREADS and fatal_signal_pending(proc):
+                got = -ESRCH
+                break
             got = handle_mm_fault(mm, index)
             if got != VM_FAULT_NOPAGE:
                 break
@@ -194,6 +200,9 @@ def user_accept(proc: process, index: int) -> Any:
     while True:
         got = EACCEPT(mm, index)
         if got != PAGE_FAULT:
+            break
+        if THREADS and fatal_signal_pending(proc):
+            got = -ESRCH
             break
         got = handle_mm_fault(mm, index)
         if got != VM_FAULT_NOPAGE:

@@ -87,6 +87,12 @@ def process_ends(S: State, proc: process) -> bool:
     return True
 
 
+@primitive(access="none", silent=True)
+def fatal_signal_pending(S: State, proc: process) -> bool:
+    """Whether the process has ended: its threads die on their way back to user mode."""
+    return bool(S[proc.alive] != 1)
+
+
 @primitive(access="none", releases=True)
 def process_born(S: State, proc: process) -> None:
     """wake_up_new_task(): the child can make calls."""

@@ -328,7 +328,8 @@ def guest_ecreate(file: vepc_file, index: int) -> Any:
         return vepc
     ret: Any = vepc_populate(vepc, index)
     if ret == VM_FAULT_NOPAGE:
-        ret = leaf_name(GUEST_ECREATE(sgx_get_epc_virt_addr(xa_load(vepc.page_array, index))))
+        epc_page = xa_load(vepc.page_array, index)
+        ret = leaf_name(GUEST_ECREATE(sgx_get_epc_virt_addr(epc_page), file))
     vepc_put(file)
     return ret
 
@@ -349,7 +350,7 @@ def guest_eadd(file: vepc_file, index: int, other: vepc_file, at: int) -> Any:
     if ret == VM_FAULT_NOPAGE:
         epc_page = xa_load(vepc.page_array, index)
         secs = sgx_get_epc_virt_addr(xa_load(secs_vepc.page_array, at))
-        ret = leaf_name(GUEST_EADD(sgx_get_epc_virt_addr(epc_page), secs))
+        ret = leaf_name(GUEST_EADD(sgx_get_epc_virt_addr(epc_page), secs, (file, other)))
     vepc_put(other)
     label("out")
     vepc_put(file)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from sgxmodel.hardware import encls
-from sgxmodel.hardware.epcm import PT_REG, frame
+from sgxmodel.hardware.epcm import PF, PT_REG, frame
 from sgxmodel.machine.layout import State
 from sgxmodel.machine.op import Primitive, primitive
 
@@ -32,12 +32,16 @@ def VEPC_EREMOVE(S: State, p: frame) -> int:
 
 
 @primitive(access="none")
-def GUEST_ECREATE(S: State, p: frame) -> int:
-    """ECREATE in a guest."""
+def GUEST_ECREATE(S: State, p: frame, mapping: Any) -> int:
+    """ECREATE in a guest; a page fault if the host has unmapped its EPC meanwhile."""
+    if not S[mapping.fd]:
+        return PF
     return int(_leaf(encls.ECREATE)(S, p, GUEST_SIZE))
 
 
 @primitive(access="none")
-def GUEST_EADD(S: State, p: frame, secs: frame) -> int:
+def GUEST_EADD(S: State, p: frame, secs: frame, mappings: tuple[Any, Any]) -> int:
     """EADD in a guest, to a SECS that may lie in another virtual EPC."""
+    if not all(S[mapping.fd] for mapping in mappings):
+        return PF
     return int(_leaf(encls.EADD)(S, p, secs, 0, PT_REG, None))

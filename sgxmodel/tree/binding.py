@@ -23,6 +23,8 @@ SWITCHES = 4096
 FOUND = 64
 RESULT_NONE = 9999
 REPLAY, WALK, PCT, BOUNDED, ORDER = range(5)
+EVENTS, AFTER_CALLS, AT_REST = 1, 2, 3
+"""What a trace holds: events; the state after each call, too; or once all have returned."""
 
 
 class TreeError(UserError):
@@ -199,12 +201,9 @@ class Engine:
         """No call is judged by its result."""
         self.dll.eng_allow_none()
 
-    def traced(self, schedule: RawSchedule, result: RawResult, states: bool = False) -> str:
-        """One run, with its events as lines of tab-separated text.
-
-        ``states``: the whole state after each call, too.
-        """
-        self.dll.eng_trace(2 if states else 1)
+    def traced(self, schedule: RawSchedule, result: RawResult, holds: int = EVENTS) -> str:
+        """One run, with its events as lines of tab-separated text."""
+        self.dll.eng_trace(holds)
         self.run(schedule, result)
         self.dll.eng_trace(0)
         return str(self.dll.eng_trace_text().decode("ascii", "replace"))

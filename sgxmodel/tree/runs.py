@@ -13,8 +13,11 @@ from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree import fields
 from sgxmodel.tree.binding import (
+    AFTER_CALLS,
+    AT_REST,
     REPLAY,
     RESULT_NONE,
+    WALK,
     Engine,
     Pair,
     RawFinding,
@@ -148,7 +151,14 @@ class Runner:
     def observed(self, schedule: Schedule) -> str:
         """The events of one run, and the state after each call."""
         self._load(schedule, False)
-        return self.engine.traced(self.raw, self.result, states=True)
+        return self.engine.traced(self.raw, self.result, AFTER_CALLS)
+
+    def walked(self, seed: int, probability: int) -> str:
+        """The events of one random walk, and the state when all calls have returned."""
+        raw = self.raw
+        raw.mode, raw.seed, raw.probability = WALK, seed, probability
+        raw.memory = raw.races = raw.eager = raw.nswitch = raw.nchoice = raw.norder = 0
+        return self.engine.traced(raw, self.result, AT_REST)
 
     def counted(self) -> dict[tuple[str, str], int]:
         """How often each call gave each result."""

@@ -28,10 +28,14 @@ from sgxmodel.twoway.state import Difference, difference
 
 @attrs.frozen
 class Plan:
-    """``programs`` from ``seed`` on; ``deadline``: ``time.monotonic()`` at which all ends."""
+    """``programs`` from ``seed`` on; ``deadline``: ``time.monotonic()`` at which all ends.
+
+    ``concurrent``: how many programs of several tasks follow.
+    """
 
     target: str
     programs: int = 300
+    concurrent: int = 100
     seed: int = 0
     deadline: float | None = None
     command: str | None = None
@@ -96,14 +100,19 @@ def _with(scenario: Scenario, calls: tuple[object, ...]) -> Scenario:
     return attrs.evolve(scenario, tasks=(line,))
 
 
-def compare(
-    revision: Revision, plan: Plan, progress: Callable[[], None] = lambda: None
-) -> Agreement:
-    """All programs, up to the first difference.  Raises a :class:`UserError`."""
-    seen = Agreement()
+def loaded(plan: Plan) -> Engine:
+    """The tree's driver.  Raises a :class:`UserError`."""
     with opened(plan.target) as source:
         library: Path = build(source, compiler(plan.command))
-    pair = Pair(revision, Engine(library))
+    return Engine(library)
+
+
+def compare(
+    revision: Revision, plan: Plan, engine: Engine, progress: Callable[[], None] = lambda: None
+) -> Agreement:
+    """All programs of one task, up to the first difference.  Raises a :class:`UserError`."""
+    seen = Agreement()
+    pair = Pair(revision, engine)
     for seed in range(plan.seed, plan.seed + plan.programs):
         if plan.deadline is not None and time.monotonic() >= plan.deadline:
             seen.ended = "the budget ended"

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sgxmodel.driver.structs import (
@@ -17,7 +17,8 @@ from sgxmodel.driver.structs import (
 from sgxmodel.hardware.epcm import PT_SECS, PT_VA
 from sgxmodel.invariants.view import View
 from sgxmodel.kernel.list import list_head
-from sgxmodel.machine.op import Fault
+from sgxmodel.kernel.task import retry
+from sgxmodel.machine.op import Fault, Op
 from sgxmodel.machine.system import Call, Silent, System
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import build
@@ -25,16 +26,25 @@ from sgxmodel.scenario.model import Scenario, result_name
 from sgxmodel.twoway.state import STUCK, After
 
 STEPS_MAX = 200_000
+RETRIES = 200
+"""Of one call, after which it is taken to go on for ever: nobody else does anything."""
 
 
 class _Watch(Silent):
     def __init__(self) -> None:
         self.results: list[tuple[int, str]] = []
         self.said: list[str] = []
+        self.retries = 0
+
+    def operation(
+        self, t: int, op: Op, result: Any, reads: Sequence[int], writes: Sequence[int]
+    ) -> None:
+        self.retries += op[0] is retry
 
     def returned(self, t: int, call: Call, value: Any) -> None:
         if t == 0:
             self.results.append((t, result_name(value)))
+            self.retries = 0
 
     def fault(self, t: int, site: Any, fault: Fault) -> None:
         self.said.append(str(fault))
@@ -46,22 +56,23 @@ def run(revision: Revision, scenario: Scenario) -> list[After]:
     watch = _Watch()
     system = world.system(watch)
     system.start()
-    eye = _Eye(View(world), scenario)
+    eye = Eye(View(world), scenario)
     out: list[After] = []
     while not system.done(0):
-        if system.steps > STEPS_MAX or not (system.enabled(0) or _settle(system)):
+        endless = system.steps > STEPS_MAX or watch.retries > RETRIES
+        if endless or not (system.enabled(0) or settle(system)):
             out.append(After(STUCK, {}))
             break
         if not system.enabled(0):
             continue
         system.step(0)
         if len(out) < len(watch.results):
-            _settle(system)
+            settle(system)
             out.append(After(watch.results[len(out)][1], dict(eye.lines(system.state))))
     return out
 
 
-def _settle(system: System) -> bool:
+def settle(system: System) -> bool:
     """What a call left for daemons is part of it here.  Whether there was something."""
     before = system.steps
     helpers = [t for t, task in enumerate(system.tasks) if task.daemon]
@@ -72,7 +83,9 @@ def _settle(system: System) -> bool:
     return system.steps > before
 
 
-class _Eye:
+class Eye:
+    """Reads a state as lines."""
+
     def __init__(self, view: View, scenario: Scenario) -> None:
         self.view = view
         self.names = [name for name, _ in scenario.enclaves]

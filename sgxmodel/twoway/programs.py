@@ -7,7 +7,7 @@ from random import Random
 
 import attrs
 
-from sgxmodel.scenario.model import CallSpec, Scenario, TaskLine
+from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario, TaskLine
 
 USUAL = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove")
 ODD = ("add", "modify-tcs", "poison-at", "init", "create", "munmap", "close", "restrict",
@@ -62,8 +62,8 @@ def program(seed: int, length: int = 32) -> Scenario:
     )
 
 
-def _cast(rng: Random) -> Cast:
-    enclaves = tuple((name, rng.choice(SIZES)) for name in "AB"[: rng.randint(1, 2)])
+def _cast(rng: Random, sizes: tuple[int, ...] = SIZES) -> Cast:
+    enclaves = tuple((name, rng.choice(sizes)) for name in "AB"[: rng.randint(1, 2)])
     children = (("C", "A"),) if rng.random() < 0.3 else ()
     vepcs = (("V", rng.randint(1, 3)), ("W", 1)) if rng.random() < 0.2 else ()
     return Cast(enclaves, children, vepcs)
@@ -142,3 +142,120 @@ def _guest(rng: Random, cast: Cast) -> CallSpec:
             return CallSpec("guest-ecreate", (name, page))
     other, room = rng.choice(cast.vepcs)
     return CallSpec("guest-eadd", (name, page, other, str(rng.randrange(room))))
+
+
+RACING = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove", "reclaim",
+          "reclaim", "direct")  # fmt: skip
+RARE = ("add", "modify-tcs", "poison-at", "poison", "init", "create", "munmap", "close", "restrict",
+        "mmap", "munmap-page", "mprotect", "peek", "poke", "exit", "shrink", "signal",
+        "signal")  # fmt: skip
+
+
+def concurrent(seed: int) -> Scenario:
+    """Two or three tasks of one to four calls, after a set-up.  The same seed, the same program."""
+    rng = Random(f"tasks {seed}")
+    cast = _cast(rng, SIZES[:-1])
+    epc = _epc(rng) if rng.random() < 0.5 else (rng.randint(4, 9),)
+    setup: list[CallSpec] = []
+    for name, size in cast.enclaves:
+        setup += _whole_life(rng, name, size)
+    setup += [CallSpec("vepc-open", (name,)) for name, _ in cast.vepcs]
+    setup += [CallSpec("reclaim") for _ in range(rng.choice((0, 0, 1, 2)))]
+    unopened = rng.choice((0, 0, 0, 1)) and [name for name, _ in cast.enclaves[1:]]
+    if unopened:  # a loader at work while others run
+        setup = [call for call in setup if call.args[:1] != ("B",)]
+    names = [f"T{i + 1}" for i in range(rng.choice((2, 2, 3)))]
+    tasks = tuple(
+        TaskLine(name, _racing(rng, cast, sum(epc), names, name), rng.randrange(len(epc)))
+        for name in names
+    )
+    if cast.children:  # a child is born once
+        first = attrs.evolve(tasks[0], calls=(CallSpec("fork", ("A", "C")), *tasks[0].calls))
+        tasks = (first, *tasks[1:])
+    if unopened:
+        life = _whole_life(rng, "B", dict(cast.enclaves)["B"])
+        tasks = (*tasks[:-1], attrs.evolve(tasks[-1], calls=tuple(life)))
+    low = rng.randint(1, 3)
+    return Scenario(
+        f"concurrent-{seed}",
+        epc=epc,
+        scan=rng.randint(1, 4),
+        low=low,
+        high=low + rng.randint(0, 2),
+        va_slots=rng.choice((2, 3, 8)),
+        sgx2=rng.random() < 0.9,
+        ksgxd=rng.random() < 0.4,
+        enclaves=cast.enclaves,
+        children=cast.children,
+        vepcs=cast.vepcs,
+        fail=_failures(rng, cast),
+        setup=tuple(setup),
+        tasks=tasks,
+    )
+
+
+def _failures(rng: Random, cast: Cast) -> tuple[tuple[str, int], ...]:
+    """What may fail, once: mostly nothing.  The engine makes leaves of guests fail, too."""
+    if rng.random() < 0.6:
+        return ()
+    drawn = rng.sample(list(FAILURES), rng.randint(1, 3))
+    return tuple((what, 1) for what in drawn if not (cast.vepcs and what in ("ecreate", "eadd")))
+
+
+def _whole_life(rng: Random, name: str, size: int) -> list[CallSpec]:
+    """A loader that makes no mistake, up to a point."""
+    out = [CallSpec("open", (name,)), CallSpec("create", (name,))]
+    added = range(rng.randint(0, size))
+    for page in added:
+        out.append(CallSpec("add", (name, str(page), rng.choice(("reg", "reg", "reg", "tcs")))))
+    out.append(CallSpec("init", (name,)))
+    return out if rng.random() < 0.85 else out[: rng.randint(1, len(out))]
+
+
+def _racing(rng: Random, cast: Cast, epc: int, names: list[str], me: str) -> tuple[CallSpec, ...]:
+    if rng.random() < 0.25:
+        return _phrase(rng, cast)
+    return tuple(_racing_call(rng, cast, epc, names, me) for _ in range(rng.randint(1, 4)))
+
+
+def _phrase(rng: Random, cast: Cast) -> tuple[CallSpec, ...]:
+    """Calls that mean something together, and may get far only together."""
+    size = cast.enclaves[0][1]
+    page, pages = str(rng.randrange(size)), f"0-{size - 1}" if size > 1 else "0"
+    V, W = (cast.vepcs[0][0], cast.vepcs[-1][0]) if cast.vepcs else ("", "")
+    phrases = [
+        f"modify A {pages} trim; accept A {page}; remove A {pages}",
+        f"modify A {page} trim; accept A {page}; remove A {page}",
+        f"accept A {page}; modify A {page} tcs; accept A {page}; peek A {page}",
+        f"accept A {page}; restrict A {pages} r; accept A {page}; poke A {page}",
+        f"add A {pages} reg; init A",
+        f"add A {pages} tcs; add A {page} reg",
+        f"munmap A; mmap A rw; touch A {page}",
+        f"mprotect A {page} r; touch A {page}; mprotect A {page} rwx",
+        f"close A; open A; create-debug A; add A {page} reg",
+    ]
+    if cast.vepcs:
+        phrases += [
+            f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; vepc-close {V}",
+            f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; vepc-remove-all {V}",
+            f"vepc-close {V}; vepc-open {V}; guest-touch {V} 0",
+            f"vepc-remove-all {W}; guest-ecreate {W} 0; vepc-remove-all {W}; vepc-close {W}",
+        ] * 2
+    calls = [words.split() for words in rng.choice(phrases).split("; ")]
+    return tuple(CallSpec(verb, tuple(args)) for verb, *args in calls)
+
+
+def _racing_call(rng: Random, cast: Cast, epc: int, names: list[str], me: str) -> CallSpec:
+    if cast.vepcs and rng.random() < 0.3:
+        return _guest(rng, cast)
+    verb = rng.choice(RACING if rng.random() < 0.75 else RARE)
+    match verb:
+        case "reclaim" | "direct" | "shrink":
+            return CallSpec(verb)
+        case "poison":
+            return CallSpec(verb, (str(rng.randrange(epc)),))
+        case "signal":
+            return CallSpec(verb, (rng.choice([n for n in names if n != me]),))
+        case "exit":
+            return CallSpec(verb, (cast.process(rng)[0],))
+    return _of_process(rng, cast, verb)

@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
 from sgxmodel.report.layout import plural, prose, wrap
-from sgxmodel.scenario.model import VERBS
+from sgxmodel.scenario.coverage import UNRACED
+from sgxmodel.scenario.model import PARTLY, VERBS, Scenario
 from sgxmodel.scenario.text import format as scenario_text
 from sgxmodel.twoway.compare import Agreement
+from sgxmodel.twoway.concurrent import UNDECIDED, Apart, Seen
 from sgxmodel.twoway.state import STUCK, Difference
 
-NOT_DRAWN = {
+NEEDS = {
     "signal": "has no one to interrupt in a program of one task",
-    "stop-ksgxd": "has no ksgxd to stop",
     "-EINTR": "needs a signal",
     "-EBUSY": "needs a call that overlaps",
     "-EAGAIN": "needs a call that overlaps",
@@ -25,25 +27,95 @@ NOT_DRAWN = {
     "-EPERM": "needs a leaf that fails",
     "-EFAULT": "needs a leaf that fails",
     "NOT_TRACKED": "needs a call that overlaps",
-    "-ENODEV": "needs a CPU without SGX2 at an SGX2 call",
+}
+"""What programs of one task cannot give."""
+NEVER = {
+    "stop-ksgxd": "stops ksgxd at boot, and these programs begin after it",
+    "init -EIO": "the driver hands EINIT what it accepts",
 }
 
 
-def text(seen: Agreement, a: str, b: str) -> str:
+def why_not(verb: str, result: str, threads: bool) -> str:
+    """Why a result was not seen."""
+    never = NEVER.get(verb) or NEVER.get(f"{verb} {result}")
+    if never:
+        return never
+    if threads:
+        return "rare: not among the programs that were drawn"
+    kind = result.partition(" after ")[0]
+    return NEEDS.get(verb) or NEEDS.get(kind) or "not drawn"
+
+
+def text(seen: Agreement, threads: Seen, a: str, b: str) -> str:
     """The whole report."""
     counted = f"{plural(seen.programs, 'program')}, {plural(seen.calls, 'call')}"
+    if threads.programs:
+        counted += (
+            f", and {plural(threads.programs, 'concurrent program')}, {plural(threads.runs, 'run')}"
+        )
+    ended = seen.ended or threads.ended
     if seen.different:
         out = [*prose(f"DIFFERENT: {a} and {b}, after {counted}", 0, 2), ""]
-        out += ["Told apart by:", ""]
-        out += [w for line in scenario_text(seen.different[0]).splitlines() for w in wrap(line, 2)]
-        out += ["", *_parts(seen.different[1], a, b)]
-    elif seen.ended:
-        out = [*prose(f"INCONCLUSIVE: {seen.ended}; no difference in {counted}", 0, 2), ""]
-        out += _coverage(seen)
+        out += [*_told_apart(seen.different[0]), *_parts(seen.different[1], a, b)]
+    elif threads.different:
+        out = [*prose(f"DIFFERENT: {a} and {b}, after {counted}", 0, 2), ""]
+        out += [*_told_apart(threads.different[0]), *_apart(threads.different[1], a, b)]
     else:
-        out = [*prose(f"EQUIVALENT: {a} and {b} in {counted}", 0, 2), ""]
-        out += _coverage(seen)
+        what = f"INCONCLUSIVE: {ended}; no difference" if ended else f"EQUIVALENT: {a} and {b}"
+        out = [*prose(f"{what} in {counted}", 0, 2), ""]
+        out += [*_answers(threads, a, b), *_coverage(seen, threads), *_overlaps(threads)]
     return "\n".join(line.rstrip() for line in out) + "\n"
+
+
+def _told_apart(scenario: Scenario) -> Iterator[str]:
+    yield from ("Told apart by:", "")
+    for line in scenario_text(scenario).splitlines():
+        yield from wrap(line, 2)
+    yield ""
+
+
+def _apart(found: Apart, a: str, b: str) -> Iterator[str]:
+    """What the tree did, and what the model has instead."""
+    yield from prose(f"{b} can do this, {a} in no interleaving:")
+    for task, results in found.ran.outcome.results.items():
+        yield from prose(f"{task}: {', '.join(results)}", 2, 4)
+    if found.parts:
+        yield from prose(f"With these results {a} comes to another state, for one to this:")
+    for part, one, other in found.parts:
+        yield from prose(f"{part}: {a}: {one or 'empty'}; {b}: {other or 'empty'}", 2, 4)
+
+
+def _answers(threads: Seen, a: str, b: str) -> Iterator[str]:
+    """How closely the model could follow."""
+    if not threads.runs:
+        return
+    yield from prose(f"{a} does what {b} did in {threads.decided()} of {threads.runs} runs:")
+    for answer, count in threads.answers.items():
+        if answer != UNDECIDED:
+            yield from prose(f"{answer}: {count}", 2, 4)
+    for invariant, count in sorted(threads.broken.items()):
+        yield from prose(f"not compared, as {invariant} ended the run: {count}", 2, 4)
+    if threads.undecided:
+        named = ", ".join(f"{name} (run {run})" for name, run in threads.undecided)
+        yield from prose(
+            f"UNDECIDED, the search was cut short: {len(threads.undecided)}: {named}", 2, 4
+        )
+    yield ""
+
+
+def _overlaps(threads: Seen) -> Iterator[str]:
+    """Which calls were under way at the same time."""
+    if not threads.runs:
+        return
+    verbs = [verb for verb in VERBS if verb != "stop-ksgxd"]
+    pairs = {(min(a, b), max(a, b)) for a in verbs for b in verbs}
+    met = pairs & set(threads.raced)
+    yield ""
+    yield from prose(f"Calls that overlapped: {len(met)} of {len(pairs)} pairs.", 0, 2)
+    for verb, missed in groupby(sorted(pairs - met - set(UNRACED)), key=lambda pair: pair[0]):
+        yield from prose(f"Not met by {verb}: {', '.join(b for _, b in missed)}.", 2, 4)
+    for first, second in sorted(set(UNRACED) - met):
+        yield from prose(f"Never {first} and {second}: {UNRACED[first, second]}.", 2, 4)
 
 
 def _parts(found: Difference, a: str, b: str) -> Iterator[str]:
@@ -52,19 +124,24 @@ def _parts(found: Difference, a: str, b: str) -> Iterator[str]:
         yield from prose(f"{part}: {a}: {one or 'empty'}; {b}: {other or 'empty'}", 2, 4)
 
 
-def _coverage(seen: Agreement) -> Iterator[str]:
+def _coverage(seen: Agreement, threads: Seen) -> Iterator[str]:
     """Results of calls, and of those never seen why."""
+    results = seen.results + threads.results
+    kinds = Counter[tuple[str, str]]()
+    for (verb, result), count in results.items():
+        kind, partly, _ = result.partition(" after ")
+        kinds[verb, f"{kind} {PARTLY}" if partly else result] += count
     yield "Results of calls:"
-    for verb, members in groupby(sorted(seen.results), key=lambda k: k[0]):
-        said = ", ".join(f"{result} {seen.results[verb, result]}" for _, result in members)
+    for verb, members in groupby(sorted(kinds), key=lambda k: k[0]):
+        said = ", ".join(f"{result} {kinds[verb, result]}" for _, result in members)
         yield from prose(f"{verb}: {said}", 2, 4)
-    if any(result == STUCK for _, result in seen.results):
+    if any(result == STUCK for _, result in results):
         yield from prose(
             "A call that does not return waits for ksgxd, which these programs leave out.", 0, 2
         )
     yield ""
     for verb, what in VERBS.items():
         for result in what.results:
-            if not seen.results[verb, result]:
-                why = NOT_DRAWN.get(verb) or NOT_DRAWN.get(result) or "not drawn"
+            if not kinds[verb, result]:
+                why = why_not(verb, result, bool(threads.runs))
                 yield from prose(f"Never seen: {verb} {result}: {why}.", 0, 2)

@@ -178,7 +178,7 @@ static void task_main(struct task *t)
 		TRACE("call");
 		value = user_call(t, &keep->calls[t->first_call + t->call]);
 		TRACE("returns %d", value);
-		if (keep->trace_on > 1) {
+		if (keep->trace_on == TRACE_CALLS) {
 			/* What the call put off is part of it here. */
 			while (work_left(&W.work) || work_left(&W.callbacks))
 				eng_cond_resched("observe");
@@ -201,6 +201,8 @@ static void end_main(struct task *t)
 	W.closing = 1;
 	(void)t;
 	W.quiet++;
+	if (keep->trace_on == TRACE_REST)
+		probe_observe();
 	probe_quiet();
 	if (!W.stuck)
 		user_quiet();
@@ -301,8 +303,9 @@ static void open_stage(const struct eng_config *c)
 	task_prepare(&W.task[W.end], end_main);
 	W.task[W.end].wait = WAIT_NONE;
 	W.task[W.setup].wait = WAIT_PARKED;
+	/* Awake, as in the model: something before the set-up may have woken it. */
 	if (c->ksgxd)
-		unpark_ksgxd();
+		W.task[W.ksgxd].wait = WAIT_NONE;
 	memcpy(W.fail, c->fail, sizeof(W.fail));
 	W.step = W.accesses = 0;
 	W.limit = 40000;

@@ -152,7 +152,7 @@ struct keep {
 	int counted[ENG_CALLS][8];	/* results of each call, and how often */
 	u64 count[ENG_CALLS][8];
 	char error[400];
-	int trace_on;
+	int trace_on;			/* enum trace_kind */
 	char *trace;
 	size_t trace_len, trace_cap;
 	void *main_sp;
@@ -204,6 +204,8 @@ void violate(const char *id, const char *func, const char *fmt, ...)
 void fatal(const char *id, const char *func, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4), noreturn));
 void trace_event(const void *pc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Events; with the state after each call, too; or when all calls have returned. */
+enum trace_kind { TRACE_NONE, TRACE_EVENTS, TRACE_CALLS, TRACE_REST };
 #define TRACE(...) do { if (keep->trace_on) trace_event(NULL, __VA_ARGS__); } while (0)
 void sometimes(int what);
 const char *driver_function(void);

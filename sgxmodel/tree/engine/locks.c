@@ -139,7 +139,7 @@ static void be_fair(struct task *t)
 {
 	if (t->preempt || ++t->mutexes < MANY_MUTEXES)
 		return;
-	if (t->mutexes == 4 * MANY_MUTEXES && keep->trace_on < 2)	/* as in sched_retry() */
+	if (t->mutexes == 4 * MANY_MUTEXES && keep->trace_on < TRACE_CALLS)	/* as in sched_retry() */
 		unpark_ksgxd();
 	eng_cond_resched("mutex_lock");
 }

@@ -507,7 +507,7 @@ void sched_retry(void)
 	/* A scenario may leave ksgxd out for being slow; it comes when nothing else helps
 	 * (not where every step is compared with the model, which waits for ever).
 	 */
-	if (t->retries == PATIENCE && keep->trace_on < 2)
+	if (t->retries == PATIENCE && keep->trace_on < TRACE_CALLS)
 		unpark_ksgxd();
 	t->yields = 1;
 	count_step();

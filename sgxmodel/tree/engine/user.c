@@ -111,7 +111,7 @@ static int access_page(struct task *task, struct mm_struct *mm, const struct eng
 		if (ret != -1)
 			return ret;
 		if (process_dying(call->proc))
-			return RESULT_SIGSEGV;
+			return -ESRCH;	/* as if it had not begun: it is killed with its process */
 		ret = fault(mm, call->arg);
 		if (ret)
 			return ret;

@@ -102,8 +102,8 @@ int eng_xa_insert(struct eng_xarray *xa, unsigned long index, void *entry, unsig
 		ret = -16;		/* EBUSY */
 	else
 		store(xa, index, index, entry);
-	lock_drop(&xa->lock, func);
 	TRACE("xa_insert() = %d", ret);
+	lock_drop(&xa->lock, func);
 	return ret;
 }
 
@@ -147,8 +147,8 @@ void *eng_xa_erase(struct eng_xarray *xa, unsigned long index, const char *func)
 			(xa->count - i - 1) * sizeof(xa->slot[0]));
 		xa->count--;
 	}
-	lock_drop(&xa->lock, func);
 	TRACE("xa_erase()");
+	lock_drop(&xa->lock, func);
 	return old;
 }
 
