@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 
+from sgxmodel.driver.calls import PARTLY
 from sgxmodel.report.layout import plural, prose, wrap
 from sgxmodel.scenario.coverage import UNRACED
-from sgxmodel.scenario.model import PARTLY, VERBS, Scenario
+from sgxmodel.scenario.model import VERBS, Scenario
 from sgxmodel.scenario.text import format as scenario_text
 from sgxmodel.twoway.compare import Agreement
 from sgxmodel.twoway.concurrent import UNDECIDED, Apart, Seen
