@@ -106,11 +106,14 @@ def scenarios(mutant: Mutant, reaches: list[Reach]) -> list[str]:
 
 def look(job: Job) -> Fault | None:
     """Run all schedulers on one mutant in one scenario; None: nothing needs a schedule there."""
-    name, changes, scenario, runs, seed = job
     try:
-        world = build(with_changes(revision(TARGET), name, changes), SCENARIOS[scenario])
-    except (UserError, ModelFault):
+        return _look(*job)
+    except (UserError, ModelFault):  # stillborn, or the set-up fails
         return None
+
+
+def _look(name: str, changes: Changes, scenario: str, runs: int, seed: int) -> Fault | None:
+    world = build(with_changes(revision(TARGET), name, changes), SCENARIOS[scenario])
     runner = Runner(world, Checks(world, sequential_outcomes(world)))
     steps = []
     for t in range(len(world.tasks)):
