@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -43,6 +44,15 @@ def interrupt_when(folder: Path, count: int) -> threading.Thread:
     return thread
 
 
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """A shell's background jobs, and so all that they start, ignore them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 @pytest.mark.parametrize("grace", [60.0, 0.0])
 def test_an_interrupt_leaves_time_for_last_words(tmp_path: Path, grace: float) -> None:
     thread = interrupt_when(tmp_path, 2)
