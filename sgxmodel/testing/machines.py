@@ -12,9 +12,12 @@ from sgxmodel.revisions import Revision
 from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario
 from sgxmodel.testing.explore import Example, Reported, annotated
 from sgxmodel.testing.live import LiveRun
+from sgxmodel.testing.programs import GUESTS, VEPC
 from sgxmodel.testing.steer import Seen
 
 SLOTS = 3
+LEFT = ("secs", "reg", "secs")
+"""What an earlier kernel left in the EPC."""
 ENCLAVES = (("A", 4), ("B", 2))
 EPC = 12
 ONE_PAGE = ("touch", "run", "accept", "poison-at", "peek", "poke")
@@ -63,6 +66,7 @@ def menu() -> list[CallSpec]:
         CallSpec("direct"),
         CallSpec("shrink"),
         *DISTURBING,
+        *GUESTS,
         CallSpec("init", ("A",)),
     ]
     for name, size in ENCLAVES:
@@ -101,25 +105,40 @@ class EpcMachine(RuleBasedStateMachine):
         ksgxd=st.booleans(),
         sgx1=st.sampled_from((False, False, False, True)),
         added=st.integers(1, 4),
+        dirty=seldom,
     )
     def boot(
-        self, room: int, scan: int, low: int, va_slots: int, ksgxd: bool, sgx1: bool, added: int
+        self,
+        room: int,
+        scan: int,
+        low: int,
+        va_slots: int,
+        ksgxd: bool,
+        sgx1: bool,
+        added: int,
+        dirty: bool,
     ) -> None:
-        """Enclave A runs, with so many pages; B is to be built.  ``room``: pages left free."""
-        used = 1 + added + -(-(1 + added) // va_slots)
+        """Enclave A runs, with so many pages; B is to be built.  ``room``: pages left free.
+
+        ``dirty``: an earlier kernel left pages that ksgxd has not sanitised yet.
+        """
+        left = LEFT if dirty else ()
+        used = 1 + added + -(-(1 + added) // va_slots) + len(left)
         setup = [CallSpec("open", ("A",)), CallSpec("open", ("B",)), *loading("A", added)]
         scenario = Scenario(
             "machine",
             epc=(used, room) if room % 2 else (used + room,),
+            boot=left,
+            vepcs=(VEPC,),
             scan=scan,
             low=low,
             high=low + 1,
             va_slots=va_slots,
             pcmds=2 if scan % 2 else 32,
             sgx2=not sgx1,
-            ksgxd=ksgxd,
+            ksgxd=ksgxd or dirty,
             enclaves=ENCLAVES,
-            setup=(*setup, CallSpec("init", ("A",))),
+            setup=(*setup, CallSpec("init", ("A",)), CallSpec("vepc-open", ("V",))),
             fail=tuple((what, 1) for what in FAILURES),
         )
         calls = [c for c in MENU if c.verb != "poison" or int(c.args[0]) < used + room]
@@ -150,6 +169,11 @@ class EpcMachine(RuleBasedStateMachine):
     @rule(t=slots, verb=st.sampled_from(("reclaim", "direct", "shrink")))
     def reclaim(self, t: int, verb: str) -> None:
         self.give(t, verb)
+
+    @rule(t=slots, call=st.sampled_from(GUESTS))
+    def guest(self, t: int, call: CallSpec) -> None:
+        """A guest uses its virtual EPC, or its monitor takes it away."""
+        self.give(t, call.verb, *call.args)
 
     @rule(t=slots, call=st.sampled_from(DISTURBING))
     def disturb(self, t: int, call: CallSpec) -> None:

@@ -31,6 +31,7 @@ GUESTS = (
 )
 LEFT = ((), (), ("secs", "reg"), ("va", "secs", "none"), ("secs", "secs", "reg"))
 """What an earlier kernel left in the EPC, for ksgxd to sanitise."""
+SELDOM = (False,) * 9 + (True,)
 
 
 @attrs.frozen
@@ -195,8 +196,29 @@ def calls(menu: list[CallSpec], most: int) -> st.SearchStrategy[list[CallSpec]]:
 
 
 @st.composite
+def failing_boots(draw: st.DrawFn) -> Scenario:
+    """sgx_init() fails: ksgxd is stopped while it sanitises, and pages turn bad meanwhile."""
+    left = one_of(draw, LEFT[2:])
+    epc = draw(nodes(len(left)))
+    bad = calls([CallSpec("poison", (str(n),)) for n in range(sum(epc))], 2)
+    return Scenario(
+        "drawn",
+        epc=epc,
+        ksgxd=True,
+        boot=left,
+        fail=one_of(draw, ((), (("eremove", 1),), (("eremove", 3),))),
+        tasks=(
+            TaskLine("T1", (CallSpec("stop-ksgxd"),)),
+            TaskLine("T2", tuple(draw(bad)), draw(st.integers(0, len(epc) - 1))),
+        ),
+    )
+
+
+@st.composite
 def scenarios(draw: st.DrawFn, tasks: int = 3, most: int = 3, quiet: bool = False) -> Scenario:
     """Programs of one to ``tasks`` tasks with one to ``most`` calls each; see :class:`Rules`."""
+    if not quiet and one_of(draw, SELDOM):
+        return draw(failing_boots())
     names = TASKS[: draw(st.integers(1, tasks))]
     processes = not quiet and one_of(draw, (False, False, True))
     guests = not quiet and one_of(draw, (False, False, True))
