@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import attrs
@@ -71,6 +72,7 @@ Mutants = Mapping[str, Mutant | TreeMutant]
     help="An operator ('sgxmodel list operators').  [default: all]",
 )
 @click.option("--changed", "patch", metavar="REV|PATCH", help="Only lines that this touched.")
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="N of them, drawn by the seed.")
 @click.option(
     "--schedules",
     type=click.IntRange(1, 10**6),
@@ -147,6 +149,7 @@ class _Command:
     files: tuple[str, ...]
     operators: tuple[str, ...]
     patch: str | None
+    sample: int | None
     schedules: int | None
     seed: int
     without: tuple[str, ...]
@@ -206,6 +209,10 @@ class _Command:
         if self.patch:
             lines = changed(self.patch, home)
             mutants = {m.id: m for m in mutants.values() if in_lines(lines, m.path, m.line)}
+        if self.sample is not None:
+            names = sorted(mutants)
+            drawn = set(Random(self.seed).sample(names, min(self.sample, len(names))))
+            mutants = {name: mutant for name, mutant in mutants.items() if name in drawn}
         return mutants
 
     def campaign(self, mutants: Any, source: Source | None) -> Campaign | TreeCampaign:

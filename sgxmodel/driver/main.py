@@ -55,6 +55,7 @@ from sgxmodel.kernel.ref import (
 )
 from sgxmodel.kernel.task import (
     WARN_ON,
+    complete,
     cond_resched,
     finish_wait,
     numa_node_id,
@@ -209,7 +210,14 @@ def ksgxd() -> int:
         if sgx_should_reclaim(SGX_NR_HIGH_PAGES):
             sgx_reclaim_pages()
         cond_resched()
+    kthread_exit()
     return 0
+
+
+@part_of("kthread")
+def kthread_exit() -> None:
+    """kthread() after its function: kthread_stop() waits for it."""
+    complete(ksgxd_control.exited)
 
 
 # -- allocation ---------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from sgxmodel.kernel.list import (
     list_splice,
 )
 from sgxmodel.kernel.lock import spin_lock, spin_unlock
-from sgxmodel.kernel.task import cond_resched, wake_up
+from sgxmodel.kernel.task import cond_resched, wait_for_completion, wake_up
 from sgxmodel.machine.layout import Struct, param, static
 from sgxmodel.machine.notation import kernel, part_of
 from sgxmodel.machine.op import READ_ONCE, WRITE_ONCE, sometimes
@@ -101,6 +101,7 @@ def stop_ksgxd() -> int:
     """kthread_stop(ksgxd_tsk), when sgx_init() fails: nobody uses the EPC after it."""
     WRITE_ONCE(ksgxd_control.stop, 1)
     wake_up(ksgxd_control.ksgxd_waitq)
+    wait_for_completion(ksgxd_control.exited)
     return 0
 
 

@@ -12,7 +12,7 @@ from sgxmodel.kernel.memory import kmem_cache, xarray
 from sgxmodel.kernel.mm import mm_struct
 from sgxmodel.kernel.ref import atomic_long_t, kref
 from sgxmodel.kernel.srcu import domain, srcu_struct
-from sgxmodel.kernel.task import fault_budget, wait_queue_head
+from sgxmodel.kernel.task import completion, fault_budget, wait_queue_head
 from sgxmodel.kernel.work import workqueue
 from sgxmodel.machine.layout import CURRENT, FREED, Embedded, State, Struct, param, static
 from sgxmodel.machine.op import Fault, primitive, pure
@@ -159,6 +159,7 @@ class control(Struct):
     ksgxd_waitq: wait_queue_head
     ksgxd: Any = None
     stop: int = 0
+    exited: completion
     pages: ClassVar[tuple[sgx_epc_page, ...]]
     counter: ClassVar[int]
     reclaimable: ClassVar[Any]

@@ -85,6 +85,13 @@ def mutex_unlock(S: State, lock: mutex) -> None:
 
 def might_sleep_at(S: State, what: str, fatal: bool = True) -> None:
     """For operations that may sleep: a fault in atomic context."""
+    if S[S[CURRENT].prepared]:
+        # __might_sleep(): the sleep to come would end the wait that was prepared.
+        raise Fault(
+            "sleep-in-atomic",
+            f"BUG: do not call blocking ops when !TASK_RUNNING: {what} after prepare_to_wait()",
+            fatal=fatal,
+        )
     lock = atomic_context(S)
     if lock is None and not S[S[CURRENT].bh_off]:
         return

@@ -19,9 +19,10 @@ class task_struct(Struct):
     the CPU executes in, entered in tracking epoch ``entry_epoch``; ``mm``: the
     address space that the CPU has loaded, ``tlb`` the translations that it
     holds while it is inside; ``bh_off``: bottom halves are off, so the task must
-    not sleep; ``exhausted``: ghost, this task saw a
-    moment in which no EPC page was free or could be had.  ``memcg_of``: its control
-    group; ``active_memcg``: who is charged instead (set_active_memcg()).
+    not sleep; ``prepared``: its state says that it sleeps, though it still runs;
+    ``exhausted``: ghost, this task saw a moment in which no EPC page was free or could
+    be had.  ``memcg_of``: its control group; ``active_memcg``: who is charged instead
+    (set_active_memcg()).
     """
 
     held: Any = ()
@@ -34,6 +35,7 @@ class task_struct(Struct):
     mm: Any = None
     tlb: Any = ()
     bh_off: int = 0
+    prepared: int = 0
     exhausted: int = 0
     active_memcg: Any = None
     memcg_of: ClassVar[Any]
@@ -115,6 +117,7 @@ def prepare_to_wait(S: State, queue: wait_queue_head) -> None:
     if task not in S[queue.waiters]:
         S[queue.waiters] = (*S[queue.waiters], task)
     S[task.state] = TASK_INTERRUPTIBLE
+    S[task.prepared] = 1
 
 
 def _runnable(S: State) -> bool:
@@ -124,6 +127,7 @@ def _runnable(S: State) -> bool:
 @primitive(access="none", enabled=_runnable)
 def schedule(S: State) -> None:
     """Sleep until somebody sets the task running."""
+    S[S[CURRENT].prepared] = 0
 
 
 @primitive(access="marked", acquires=True)
@@ -132,6 +136,7 @@ def finish_wait(S: State, queue: wait_queue_head) -> None:
     task = S[CURRENT]
     S[queue.waiters] = tuple(w for w in S[queue.waiters] if w is not task)
     S[task.state] = TASK_RUNNING
+    S[task.prepared] = 0
 
 
 @primitive(access="marked", releases=True)
@@ -139,6 +144,27 @@ def wake_up(S: State, queue: wait_queue_head) -> None:
     """Set every waiter running."""
     for task in S[queue.waiters]:
         S[task.state] = TASK_RUNNING
+
+
+class completion(Embedded):
+    """Something that is waited for once."""
+
+    completed: int = 0
+
+
+@primitive(access="marked", releases=True)
+def complete(S: State, x: completion) -> None:
+    """Let everybody on who waits for it."""
+    S[x.completed] = 1
+
+
+def _completed(S: State, x: completion) -> bool:
+    return bool(S[x.completed])
+
+
+@primitive(access="marked", acquires=True, enabled=_completed)
+def wait_for_completion(S: State, x: completion) -> None:
+    """Sleep until it is complete."""
 
 
 def warn(kind: str, message: str) -> Fault:

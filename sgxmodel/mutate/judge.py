@@ -106,9 +106,9 @@ def _search(job: Job, mutant: Revision) -> Verdict:
     try:
         first = min(FIRST, job.limits.schedules)
         judge_.sample(first, [s for s in job.scenarios if _calls(s[0]) < MANY_CALLS])
+        judge_.close()
         same = judge_.same()
         if same is None:
-            judge_.close()
             judge_.sample(job.limits.schedules, job.scenarios)
     except Killed as killed:
         return Verdict(job.id, Fate.KILLED, schedules=judge_.runs, **killed.evidence)  # type: ignore[arg-type]
@@ -261,6 +261,7 @@ class _Judge:
     def same(self) -> Verdict | None:
         """EQUIVALENT, if nothing that can be seen tells it from the clean target.
 
+        What no user sees yet may be wrong already: ``close`` has asked the invariants.
         ``difference`` looks at all scenarios without preemption, ``compare`` at all
         interleavings of small ones that come to the changed line and closed.
         """

@@ -93,8 +93,13 @@ class Runner:
         self.checks.deadlock(first)
 
     def livelock(self, system: System, busy: list[int]) -> None:
-        """Report that ``busy`` tasks run for ever.  Without ksgxd nobody was to make room."""
-        if not self.world.scenario.ksgxd:
+        """Report that ``busy`` tasks run for ever.
+
+        Where a scenario has no ksgxd nobody was to make room: who waits for memory waits.
+        """
+        scenario = self.world.scenario
+        free = system.state[self.world.layout.namespace["sgx_nr_free_pages"].counter]
+        if not scenario.ksgxd and free < scenario.high:
             return
         waiting = [t for t in busy if not self.tasks[t].daemon] or busy
         call = self.tasks[waiting[0]].calls[system.position[waiting[0]]]
@@ -198,6 +203,16 @@ class _Loop:
         self.livelocked = True
         return True
 
+    def restless(self, daemons: list[int]) -> bool:
+        """Whether to give up on daemons that do not come to rest: they loop, or take too long."""
+        state, now = self.system.snapshot(), self.system.steps
+        if state in self.seen:
+            self.runner.livelock(self.system, daemons)
+            self.livelocked = True
+            return True
+        self.seen[state] = now
+        return now > self.resting + 2 * REST_LIMIT
+
     def _decide(self, step: int, runnable: bool) -> int:
         system = self.system
         tasks = self.runner.tasks
@@ -207,7 +222,7 @@ class _Loop:
         if all(system.done(t) for t, spec in enumerate(tasks) if not spec.daemon):
             # The daemons may still be in the middle of a pass: let them come to rest.
             self.resting = self.resting or system.steps
-            if system.steps > self.resting + REST_LIMIT:
+            if system.steps > self.resting + REST_LIMIT and self.restless(enabled):
                 return -1
         current = self.current
         default = current

@@ -15,6 +15,7 @@ from sgxmodel.driver.structs import (
     SGX_ENCL_IOCTL,
     SGX_ENCL_PAGE_BEING_RECLAIMED,
     SGX_ENCL_PAGE_VA_OFFSET_MASK,
+    SGX_EPC_PAGE_RECLAIMER_TRACKED,
     sgx_encl,
     sgx_epc_page,
 )
@@ -55,6 +56,7 @@ def check_enclave(view: View, encl: sgx_encl) -> Iterator[Finding]:
                 yield from _marked(view, encl, index, entry)
             else:
                 yield from _resident(view, encl, index, entry, f"page {index}")
+            yield from _tracked(view, encl, entry, f"page {index}")
         else:
             yield from _evicted(view, encl, index, entry, f"page {index}", slots)
     yield from _secs(view, encl, resident, slots)
@@ -80,6 +82,21 @@ def _recorded(view: View, encl: sgx_encl, unreclaimable: list_head) -> Iterator[
                 f"{page}, {name} of {encl}, is on no list",
                 "who looks for all pages of an enclave on the LRU's lists misses it",
             )
+
+
+def _tracked(view: View, encl: sgx_encl, entry: Any, name: str) -> Iterator[Finding]:
+    """What is resident can be reclaimed, but for what an ioctl has in hand (sgx2.py)."""
+    S = view.S
+    page = S[entry.epc_page]
+    if not isinstance(page, sgx_epc_page) or S[encl.flags] & 1 << SGX_ENCL_IOCTL:
+        return
+    if not S[page.flags] & SGX_EPC_PAGE_RECLAIMER_TRACKED and S[page.isolator] is None:
+        yield (
+            OneList,
+            page,
+            f"{page}, {name} of {encl}, is resident and not tracked",
+            "it can never be reclaimed",
+        )
 
 
 def _marked(view: View, encl: sgx_encl, index: int, entry: Any) -> Iterator[Finding]:
