@@ -37,7 +37,7 @@ def compared(
     return seen, threads.compare(scenario, seen, runs)
 
 
-@pytest.mark.parametrize("first", (0, 30))
+@pytest.mark.parametrize("first", [0, 30])
 def test_what_the_tree_did_the_model_can_do(tree: Path, first: int) -> None:
     seen = Seen()
     threads = Threads(revision("mainline"), engine_of(tree), 5_000)
