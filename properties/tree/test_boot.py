@@ -18,7 +18,7 @@ from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import RESULT_NONE, WALK, Engine
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.check import check_scenario
-from sgxmodel.tree.plan import runnable
+from sgxmodel.tree.plan import plan, runnable
 from sgxmodel.tree.source import find
 
 HASHES = """
