@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 
 from properties.tree.trees import engine_of, library_of, runner
+from sgxmodel.errors import ScenarioError
 from sgxmodel.scenario.catalogue import ALL, SCENARIOS, scenario
+from sgxmodel.scenario.text import parse
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import RESULT_NONE, WALK, Engine
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.check import check_scenario
-from sgxmodel.tree.plan import runnable
+from sgxmodel.tree.plan import plan, runnable
 from sgxmodel.tree.source import find
 
 HASHES = """
@@ -48,6 +50,14 @@ BY_ANY_COMPILER = {
         ("18-plain-read", "arch_memory_failure"),
     },
 }
+
+
+def test_a_set_up_before_ksgxd_is_refused_by_name() -> None:
+    """It gave -ENOMEM in the set-up: a tree has no page that is not dirty."""
+    made = parse("scenario dirty\nepc 8\nboot reg\nksgxd\nenclave A 1\nsetup open A\n"
+                 "task T: create A\n")  # fmt: skip
+    with pytest.raises(ScenarioError, match="no set-up calls before ksgxd, with 'boot'"):
+        plan(made)
 
 
 def test_no_scenario_is_left_out() -> None:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from properties.tree.trees import engine_of, runner
+from properties.tree.trees import any_tree, edited, engine_of, runner
 from sgxmodel.scenario.text import parse
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.check import check_scenario
+from sgxmodel.tree.record import events
 from sgxmodel.tree.runs import Key
 
 NOT_IN_ORDER = """
@@ -78,3 +79,13 @@ def test_a_callback_of_a_page_table_is_one_step(tree: Path) -> None:
     for step in range(1, 200):
         for found in made.replay(Schedule(((step, 1),)), True):
             assert "young" not in found.violation.function
+
+
+def test_bytes_that_end_lines_do_not_break_a_trace(tmp_path: Path) -> None:
+    """A mutant's node number ran wild: the name of its lock was any bytes."""
+    create = "ret = sgx_encl_create(encl, secs);"
+    odd = ("ioctl.c", create, 'pr_err("odd \\x1e\\x0b name"); ' + create)
+    tree = edited(any_tree(), tmp_path, [odd])
+    made = runner(tree, "scenario odd\nepc 8\nenclave A 1\ntask T: open A; create A\n")
+    said = [e.text for e in events(made.trace(Schedule(), False))]
+    assert [t for t in said if "odd" in t] == ["printk: sgx: odd ?? name"]

@@ -75,11 +75,15 @@ def test_a_change_shows_in_few_calls(tmp_path: Path, change: str) -> None:
 
 def test_the_command(tmp_path: Path) -> None:
     tree = any_tree()
-    words = ["compare", "mainline", str(tree), "--programs", "3"]
+    words = ["compare", "mainline", str(tree), "--programs", "3", "--concurrent", "0"]
     result = CliRunner().invoke(cli.main, words)
     assert result.exit_code == 0, result.output
     assert f"EQUIVALENT: mainline and {tree} in 3 programs" in result.stdout.replace("\n  ", " ")
     assert "Never seen: create -EBUSY: needs a call that overlaps." in result.stdout
+    result = CliRunner().invoke(cli.main, [*words[:-1], "4"])
+    assert result.exit_code == 0, result.output
+    assert "and 4 concurrent programs" in result.stdout.replace("\n  ", " ")
+    assert "Calls that overlapped:" in result.stdout
     copy = edited(tree, tmp_path, [CHANGES["a result"][:3]])
     result = CliRunner().invoke(cli.main, ["compare", "mainline", str(copy), "--programs", "60"])
     assert result.exit_code == 1, result.output

@@ -141,12 +141,11 @@ def _with_tree(one: Revision, plan: twoway.Plan) -> int:
         if not seen.different and not seen.ended:
             threads = concurrently.compare(one, plan, engine, advance)
     click.echo(agreement.text(seen, threads, one.name, plan.target), nl=False)
-    ended = seen.ended or threads.ended
-    if ended == "interrupted":
+    if "interrupted" in (seen.ended, threads.ended):
         return INTERRUPTED
     if seen.different or threads.different:
         return 1
-    return INCONCLUSIVE if ended else 0
+    return INCONCLUSIVE if agreement.why_inconclusive(seen, threads) else 0
 
 
 def _small() -> tuple[Scenario, ...]:

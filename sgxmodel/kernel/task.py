@@ -69,8 +69,16 @@ def current(S: State) -> task_struct:
 
 @primitive(access="marked")
 def signal_pending(S: State) -> bool:
-    """Whether the running task has a signal."""
-    return bool(S[S[CURRENT].signal])
+    """Whether the running task has a signal.
+
+    Who is told so gives up and handles it on the way back to user mode, so it is
+    asked once.  One that nobody has asked for yet counts as sent later.
+    """
+    task = S[CURRENT]
+    if not S[task.signal]:
+        return False
+    S[task.signal] = 0
+    return True
 
 
 @primitive(access="marked")

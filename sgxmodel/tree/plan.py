@@ -219,6 +219,8 @@ def _fits(scenario: Scenario) -> None:
     need(all(size <= PAGES for _, size in scenario.enclaves), f"enclaves of up to {PAGES} pages")
     need(len(scenario.all_calls()) <= binding.CALLS, f"up to {binding.CALLS} calls")
     need(len(scenario.boot) <= binding.DIRTY, f"up to {binding.DIRTY} dirty pages")
+    # All of the EPC is dirty until ksgxd has run; the model's other pages are free.
+    need(not (scenario.boot and scenario.setup), "no set-up calls before ksgxd, with 'boot'")
     need(len(scenario.vepcs) <= binding.VEPCS, f"up to {binding.VEPCS} virtual EPCs")
 
 

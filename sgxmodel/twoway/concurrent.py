@@ -44,7 +44,7 @@ GUIDED = (
     (SECTIONS, LOCKS, 20_000, False),
 )
 """How closely the model follows, what it must do alike, states at most, the first guess."""
-ALL_STATES = 150_000
+ALL_STATES = 60_000
 PROBABILITIES = (3000, 8000, 16000, 30000)
 """Of a switch at a step, in 65536ths."""
 

@@ -54,7 +54,7 @@ def text(seen: Agreement, threads: Seen, a: str, b: str) -> str:
         counted += (
             f", and {plural(threads.programs, 'concurrent program')}, {plural(threads.runs, 'run')}"
         )
-    ended = seen.ended or threads.ended
+    ended = why_inconclusive(seen, threads)
     if seen.different:
         out = [*prose(f"DIFFERENT: {a} and {b}, after {counted}", 0, 2), ""]
         out += [*_told_apart(seen.different[0]), *_parts(seen.different[1], a, b)]
@@ -66,6 +66,12 @@ def text(seen: Agreement, threads: Seen, a: str, b: str) -> str:
         out = [*prose(f"{what} in {counted}", 0, 2), ""]
         out += [*_answers(threads, a, b), *_coverage(seen, threads), *_overlaps(threads)]
     return "\n".join(line.rstrip() for line in out) + "\n"
+
+
+def why_inconclusive(seen: Agreement, threads: Seen) -> str:
+    """Why nothing is claimed, if that is so."""
+    undecided = len(threads.undecided)
+    return seen.ended or threads.ended or (undecided and f"{undecided} runs undecided") or ""
 
 
 def _told_apart(scenario: Scenario) -> Iterator[str]:

@@ -578,10 +578,19 @@ int eng_task(void)
 	return W.current;
 }
 
+/*
+ * Who is told so gives up and handles it on the way back to user mode, so it is
+ * asked once.  One that nobody has asked for yet counts as sent later: the model
+ * sees it the same way (kernel/task.py).
+ */
 int eng_signal_pending(void)
 {
+	int pending;
+
 	yield_at(__func__);
-	return cur()->signal;
+	pending = cur()->signal;
+	cur()->signal = 0;
+	return pending;
 }
 
 void eng_force_sig(int sig)

@@ -275,13 +275,11 @@ int user_call(struct task *task, const struct eng_call *call)
 {
 	int ret;
 
-	task->signal = 0;		/* what came while in user space is handled there */
 	task->retries = task->mutexes = 0;
 	task->exhausted = task->refused = task->ready = 0;
 	eng_yield_point();
 	ret = call_of(task, call);
 	run_task_work(task);
-	task->signal = 0;
 	if (task->held_cnt)
 		fatal("17-lock-order", "", "a call returns to user space with %s held",
 		      task->held[task->held_cnt - 1].lock->name);
