@@ -256,6 +256,7 @@ class _Judge:
                     scenario=scenario.name,
                     switches=finding.schedule.switches,
                     choices=finding.schedule.choices,
+                    states=self.states,
                 )
 
     def same(self) -> Verdict | None:
