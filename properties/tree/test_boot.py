@@ -54,7 +54,7 @@ BY_ANY_COMPILER = {
 
 def test_a_set_up_before_ksgxd_is_refused_by_name() -> None:
     """It gave -ENOMEM in the set-up: a tree has no page that is not dirty."""
-    made = parse("scenario dirty\nepc 8\nboot reg\nksgxd\nenclave A 1\nsetup open A\n"
+    made = parse("scenario dirty\nepc 8\nboot secs\nksgxd\nenclave A 1\nsetup open A\n"
                  "task T: create A\n")  # fmt: skip
     with pytest.raises(ScenarioError, match="no set-up calls before ksgxd, with 'boot'"):
         plan(made)

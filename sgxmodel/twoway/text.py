@@ -17,22 +17,22 @@ from sgxmodel.twoway.concurrent import UNDECIDED, Apart, Seen
 from sgxmodel.twoway.state import STUCK, Difference
 
 NEEDS = {
-    "signal": "has no one to interrupt in a program of one task",
-    "-EINTR": "needs a signal",
-    "-EBUSY": "needs a call that overlaps",
-    "-EAGAIN": "needs a call that overlaps",
-    "-ERESTARTSYS": "needs a signal",
-    "-EIO": "needs a leaf that fails",
-    "OOM": "needs a failed allocation",
-    "-ENOMEM": "needs a failed allocation",
-    "-EPERM": "needs a leaf that fails",
-    "-EFAULT": "needs a leaf that fails",
-    "NOT_TRACKED": "needs a call that overlaps",
+    "signal": "as it has no one to interrupt in a program of one task",
+    "-EINTR": "as that needs a signal",
+    "-EBUSY": "as that needs a call that overlaps",
+    "-EAGAIN": "as that needs a call that overlaps",
+    "-ERESTARTSYS": "as that needs a signal",
+    "-EIO": "as that needs a leaf that fails",
+    "OOM": "as that needs a failed allocation",
+    "-ENOMEM": "as that needs a failed allocation",
+    "-EPERM": "as that needs a leaf that fails",
+    "-EFAULT": "as that needs a leaf that fails",
+    "NOT_TRACKED": "as that needs a call that overlaps",
 }
 """What programs of one task cannot give."""
 NEVER = {
-    "stop-ksgxd": "stops ksgxd at boot, and these programs begin after it",
-    "init -EIO": "the driver hands EINIT what it accepts",
+    "stop-ksgxd": "as these programs begin after the boot",
+    "init -EIO": "as the driver hands EINIT what it accepts",
 }
 
 
@@ -42,7 +42,7 @@ def why_not(verb: str, result: str, threads: bool) -> str:
     if never:
         return never
     if threads:
-        return "rare: not among the programs that were drawn"
+        return "as no program that was drawn comes there"
     kind = result.partition(" after ")[0]
     return NEEDS.get(verb) or NEEDS.get(kind) or "not drawn"
 
@@ -147,8 +147,11 @@ def _coverage(seen: Agreement, threads: Seen) -> Iterator[str]:
             "A call that does not return waits for ksgxd, which these programs leave out.", 0, 2
         )
     yield ""
+    missing: dict[str, list[str]] = {}
     for verb, what in VERBS.items():
         for result in what.results:
             if not kinds[verb, result]:
                 why = why_not(verb, result, bool(threads.runs))
-                yield from prose(f"Never seen: {verb} {result}: {why}.", 0, 2)
+                missing.setdefault(why, []).append(f"{verb} {result}")
+    for why, names in missing.items():
+        yield from prose(f"Never seen, {why}: {', '.join(names)}.", 0, 2)
