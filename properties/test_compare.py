@@ -81,8 +81,10 @@ def test_a_target_is_compared_with_itself_in_full() -> None:
     answer = compare(revision("list_fixed"), revision("list_fixed"), SMALL)
     assert isinstance(answer, Equivalent)
     for one in answer.scenarios:
-        assert one.states[0] == one.states[1] > 1000
-        assert one.events > 10
+        # Of x-stop there is little: ksgxd sleeps, and is told to stop.
+        states, events = (100, 5) if one.scenario.name == "x-stop" else (1000, 10)
+        assert one.states[0] == one.states[1] > states
+        assert one.events > events
 
 
 def test_a_known_fault_can_be_seen() -> None:
