@@ -18,6 +18,7 @@ from sgxmodel.scenario.text import format, parse
 from sgxmodel.search.check import check_scenario
 from sgxmodel.search.run import Runner
 from sgxmodel.search.schedule import Replay, Schedule
+from sgxmodel.search.verdict import Verdict
 
 LIST_FIXED = revision("list_fixed")
 TWO = parse("""
@@ -76,3 +77,16 @@ def test_one_preempted_call_races_with_all_of_the_other_task() -> None:
     result = check_scenario(LIST_FIXED, PAIRS["pair-touch"], shrink=False)
     mine = {pair for pair in pairs_of(PAIRS["pair-touch"]) if "touch" in pair}
     assert {pair for pair in mine if not set(pair) & set(LAST)} <= set(result.raced)
+
+
+def test_a_guest_whose_epc_is_closed_under_it_is_no_benign_race() -> None:
+    """Its leaf faults (#PF) where a call after the close is refused (-EBADF)."""
+    result = check_scenario(LIST_FIXED, PAIRS["pair-vepc-close"], shrink=False)
+    assert result.verdict is Verdict.PASSED, result.findings
+    assert result.raced["guest-ecreate", "vepc-close"]
+
+
+def test_a_page_with_bad_memory_need_not_be_tracked() -> None:
+    """arch_memory_failure() takes it off the list, and it stays resident."""
+    result = check_scenario(revision("mainline"), PAIRS["pair-poison"], shrink=False)
+    assert not [f for f in result.findings if f.violation.id == "1-one-list"]

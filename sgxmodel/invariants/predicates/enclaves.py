@@ -85,10 +85,15 @@ def _recorded(view: View, encl: sgx_encl, unreclaimable: list_head) -> Iterator[
 
 
 def _tracked(view: View, encl: sgx_encl, entry: Any, name: str) -> Iterator[Finding]:
-    """What is resident can be reclaimed, but for what an ioctl has in hand (sgx2.py)."""
+    """What is resident can be reclaimed, but for what an ioctl has in hand (sgx2.py).
+
+    A page with bad memory is off the list for good: arch_memory_failure() takes it off.
+    """
     S = view.S
     page = S[entry.epc_page]
     if not isinstance(page, sgx_epc_page) or S[encl.flags] & 1 << SGX_ENCL_IOCTL:
+        return
+    if S[page.poison]:
         return
     if not S[page.flags] & SGX_EPC_PAGE_RECLAIMER_TRACKED and S[page.isolator] is None:
         yield (
