@@ -178,8 +178,8 @@ class Checks:
     def _written(self, t: int, slot: int, groups: int, site: Any, silent: bool) -> None:
         self.dirty |= groups
         for group in GROUPS:
-            if groups & group:
-                self.sites[group] = site
+            if groups & group and not (silent and group in self.sites):
+                self.sites[group] = site  # a ghost is written beside what made a predicate false
         if groups & COUNT:
             drift = count_drift(self.view)
             if drift != self.drift:
