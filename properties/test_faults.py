@@ -18,7 +18,7 @@ def kinds(fault: KnownFault, scenario: str, seed: int) -> set[str]:
     result = check_scenario(
         fault.revision(),
         SCENARIOS[scenario],
-        schedules=300,
+        schedules=600,
         seed=seed,
         shrink=False,
         stop_at=fault.invariants,

@@ -93,7 +93,7 @@ def test_without_the_change_an_invariant_fails(change: Change) -> None:
     result = check_scenario(
         change.taken_back(),
         SCENARIOS[change.scenario],
-        schedules=300,
+        schedules=600,
         shrink=False,
         stop_at={change.invariant},
     )
