@@ -40,6 +40,18 @@ FAULTS = {
                    "_load_secs(encl);\n\tif (IS_ERR(epc_page)) {\n\t\tif (0)")],
     "head": [("main.c", "\t\tlist_add_tail(&epc_page->list, &sgx_active_page_list);\n\t\tspin_unlock",  # noqa: E501
               "\t\tlist_add(&epc_page->list, &sgx_active_page_list);\n\t\tspin_unlock")],
+    "0c9782e204d3": [("encl.c", "= set_active_memcg(encl_memcg);", "= NULL;"),
+                     ("encl.c", "\tset_active_memcg(memcg);\n", "\t(void)memcg;\n")],
+    "memcg-kept": [("encl.c", "\tmem_cgroup_put(encl_memcg);\n", "")],
+    "memcg-left": [("encl.c", "\tset_active_memcg(memcg);\n", "\t(void)memcg;\n")],
+    "memcg-early": [("encl.c", "\tint ret;\n\n\tret = __sgx_encl_get_backing(encl, page_index, backing);\n\n\tset_active",  # noqa: E501
+                     "\tint ret;\n\n\tmem_cgroup_put(encl_memcg);\n\tret = __sgx_encl_get_backing(encl, page_index, backing);\n\n\tset_active"),  # noqa: E501
+                    ("encl.c", "\tset_active_memcg(memcg);\n\tmem_cgroup_put(encl_memcg);\n",
+                     "\tset_active_memcg(memcg);\n")],
+    "srcu": [("encl.c", "\tcleanup_srcu_struct(&encl->srcu);\n", "")],
+    "not-accepted": [("ioctl.c", "if (!encls_faulted(ret) || ENCLS_TRAPNR(ret) != X86_TRAP_PF)",
+                      "if (0)")],
+    "not-trimmed": [("ioctl.c", "if (entry->type != SGX_PAGE_TYPE_TRIM)", "if (0)")],
 }  # fmt: skip
 WHERE = {
     "head": ("young-head", ("14-progress", "sgx_reclaim_pages")),
@@ -52,6 +64,13 @@ WHERE = {
     "U16": ("eaug-va", ("15-errno", "sgx_encl_eaug_page")),
     "U17": ("poison-reclaim", ("2-free-flags", "sgx_free_epc_page")),
     "U25": ("eremove-fails", ("10-epcm", "sgx_free_epc_page")),
+    "0c9782e204d3": ("memcg-exit", ("20-end", "sgx_encl_get_backing_page")),
+    "memcg-kept": ("memcg-exit", ("20-end", "sgx_encl_alloc_backing")),
+    "memcg-left": ("memcg-exit", ("20-end", "sgx_encl_alloc_backing")),
+    "memcg-early": ("memcg-exit", ("6-references", "sgx_encl_get_backing_page")),
+    "srcu": ("fault-reclaim", ("20-end", "sgx_encl_release")),
+    "not-accepted": ("remove-refused", ("8-evicted", "sgx_encl_free_epc_page")),
+    "not-trimmed": ("remove-refused", ("8-evicted", "sgx_encl_free_epc_page")),
 }
 
 

@@ -65,7 +65,7 @@ def summary(target: str, entries: Sequence[Entry], note: str = "") -> str:
     said += f" in {plural(len(entries), 'scenario')}, {plural(runs, 'run')}, {steps} steps"
     if kinds:
         out += ["", *_kinds(entries)]
-    known = sorted({key for entry in entries for key in entry.result.known})
+    known = sorted({key for entry in entries for key in entry.result.known} - kinds)
     if known:
         said_known = "Known, not counted: " + ", ".join(f"{i} in {f}" for i, f in known) + "."
         out += ["", *prose(said_known, 0, 2)]

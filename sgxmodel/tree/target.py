@@ -161,8 +161,8 @@ def _new(
 
     A search is a sample: before something counts as the patches' doing, its own
     interleaving is tried on the tree without them, and other schedules.  A kind that
-    is known of other scenarios counts if it is :func:`_reliable` here; else what looks
-    unlike all that is known is named at least.
+    is known of other scenarios, under other titles, counts if it is :func:`_reliable`
+    here; else what looks unlike all that is known is named at least.
     """
     known = set(baseline.known)
     before = engine_of(baseline.library)
@@ -173,9 +173,10 @@ def _new(
     strange = [t for t in strange if _look(t) not in seen]
     known |= {key for _, key, _ in seen}
     masked = [t for t in strange if t.key in known]
+    said = {(key, title) for _, key, title in {*baseline.looks, *seen}}
     here = {key for name, key, _ in {*baseline.looks, *seen} if name == scenario.name}
-    elsewhere = {t.key for t in masked} - here
-    known -= _reliable(plan, (before, after), scenario, elsewhere, deadline)
+    fresh = {t.key for t in masked if _look(t)[1:] not in said} - here
+    known -= _reliable(plan, (before, after), scenario, fresh, deadline)
     unlike = tuple(f"{' in '.join(t.key)}: {t.title}" for t in masked if t.key in known)
     checked = attrs.evolve(checked, result=attrs.evolve(checked.result, unlike=unlike))
     return without(checked, known)

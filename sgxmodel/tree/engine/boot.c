@@ -214,6 +214,7 @@ static void end_main(struct task *t)
 	vepc_close_all();
 	wait_on(WAIT_IDLE, NULL, 0);
 	vepc_end();
+	memcg_end();
 	race_join_all();
 	W.quiet++;
 	probe_end(W.leaked ? 1 : mem_check_leaks());

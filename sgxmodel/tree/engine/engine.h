@@ -80,6 +80,7 @@ struct task {
 	int srcu_depth;
 	int pinned;			/* holds a lock that is no struct eng_lock: no yields */
 	int race_ok;			/* inside of data_race() */
+	struct mem_cgroup *active_memcg;	/* who pays for what it allocates */
 	struct file *fput_later;	/* task work: runs when the call returns */
 	/* its CPU */
 	struct mm_struct *mm;
@@ -301,6 +302,7 @@ void worker_main(struct task *task);
 void rcu_main(struct task *task);
 int work_left(const struct workqueue *queue);
 void srcu_barrier(void);
+void srcu_freed(const void *ptr, size_t size);
 void run_task_work(struct task *task);
 void file_release(struct file *file);
 struct list_head;
@@ -308,6 +310,8 @@ void eng_list_linked(const char *func, const struct list_head *entry);
 struct file *file_new(int encl);
 void shmem_release(struct file *file);
 void shmem_shrink(void);
+void memcg_charge(unsigned long index);
+void memcg_end(void);
 void notifier_free_work(struct eng_notifier *mn);
 void tlb_flush(struct task *task);
 void interrupt(int task);
@@ -361,6 +365,7 @@ void probe_observe(void);
 void probe_end(int leaks);
 int probe_encl_ready(void *private_data, int page, int sgx2, unsigned long rights);
 int probe_exhausted(void);
+int probe_keeps(const void *epc_addr);
 int probe_epc_page(const void *addr);
 size_t probe_epc_offset(const void *addr);
 const char *probe_name(const void *addr, const char *what, size_t offset);

@@ -249,6 +249,12 @@ int hw_eremove(void *addr)
 	if (is_child(p) && !(p->type == PT_TRIM && !p->modified) &&
 	    threads_inside(secs_of(p), ~0U))
 		return traced("EREMOVE", p, ENCLAVE_ACT);
+	/* EMODT and EACCEPT are how an enclave gives up a page; else its data is lost. */
+	if (is_child(p) && secs_of(p)->initialized && !(p->type == PT_TRIM && !p->modified) &&
+	    probe_keeps(addr))
+		violate("8-evicted", driver_function(),
+			"EREMOVE of a page that its enclave has not given up\n"
+			"the enclave is in use, and the page was not trimmed and accepted");
 	if (is_child(p))
 		secs_of(p)->children--;
 	if (p->refusals >= 2)

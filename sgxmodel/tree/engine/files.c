@@ -179,6 +179,7 @@ struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long in
 		page->data = engine_alloc(4096, "backing page");
 		page->file = file;
 		page->index = index;
+		memcg_charge(index);
 		*at = page;
 	}
 	page = *at;
@@ -357,24 +358,4 @@ int eng_get_user_pages(unsigned long addr, struct page **pages)
 	user_pages[me].file = NULL;
 	*pages = &user_pages[me];
 	return 1;
-}
-
-/* -- memory control groups: a counted token ----------------------------------------------------- */
-
-struct mem_cgroup *eng_memcg_get(struct mm_struct *mm)
-{
-	if (mm)
-		check_access(mm, sizeof(long), 0, NULL);
-	return (struct mem_cgroup *)&W;
-}
-
-struct mem_cgroup *eng_memcg_set_active(struct mem_cgroup *memcg)
-{
-	(void)memcg;
-	return NULL;
-}
-
-void eng_memcg_put(struct mem_cgroup *memcg)
-{
-	(void)memcg;
 }

@@ -4,12 +4,37 @@
 
 /* -- SRCU ------------------------------------------------------------------------------- */
 
+#define SRCUS (ENG_ENCLAVES * 4)
+
+static struct eng_srcu *set_up[SRCUS];	/* by init_srcu_struct(), and not cleaned up */
+
+static void srcu_replace(struct eng_srcu *old, struct eng_srcu *fresh)
+{
+	for (int i = 0; i < SRCUS; i++)
+		if (set_up[i] == old) {
+			set_up[i] = fresh;
+			return;
+		}
+}
+
 int eng_srcu_init(struct eng_srcu *srcu, const char *name)
 {
 	check_access(srcu, sizeof(long), 1, NULL);
 	memset(srcu, 0, sizeof(*srcu));
 	srcu->name = name;
+	srcu_replace(NULL, srcu);
 	return 0;
+}
+
+/* Memory is freed: an srcu_struct in it has counters of each CPU that would be lost. */
+void srcu_freed(const void *ptr, size_t size)
+{
+	for (int i = 0; i < SRCUS; i++)
+		if (set_up[i] && (uintptr_t)set_up[i] - (uintptr_t)ptr < size) {
+			set_up[i] = NULL;
+			violate("20-end", driver_function(),
+				"an srcu_struct is freed that was not cleaned up");
+		}
 }
 
 void eng_srcu_cleanup(struct eng_srcu *srcu, const char *func)
@@ -18,6 +43,7 @@ void eng_srcu_cleanup(struct eng_srcu *srcu, const char *func)
 	eng_might_sleep(func);		/* it flushes work */
 	if (srcu->readers)
 		violate("6-references", func, "cleanup_srcu_struct() with readers inside");
+	srcu_replace(srcu, NULL);
 }
 
 int eng_srcu_read_lock(struct eng_srcu *srcu)

@@ -664,6 +664,22 @@ HARNESS void probe_encl_unlock(const struct eng_lock *lock)
 		check_stale(encl, PFN_DOWN(encl->size), "the SECS, page");
 }
 
+/* Whether a page of the EPC belongs to an enclave that somebody still refers to. */
+HARNESS int probe_keeps(const void *epc_addr)
+{
+	for (int i = 0; i < sgx_nr_epc_sections; i++) {
+		const struct sgx_epc_section *s = &sgx_epc_sections[i];
+		int n = (int)(((const char *)epc_addr - (const char *)s->virt_addr) >> PAGE_SHIFT);
+		const struct sgx_encl_page *owner;
+
+		if (epc_addr < s->virt_addr || n >= eng_section_pages(i))
+			continue;
+		owner = (const struct sgx_encl_page *)OWNER(&s->pages[n]);
+		return owner && owner->encl && owner->encl->refcount.refcount > 0;
+	}
+	return 0;
+}
+
 /* At the end of a call, if nobody is inside of encl->lock or of an ioctl. */
 HARNESS void probe_encl(void *private_data)
 {
