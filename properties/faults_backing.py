@@ -42,6 +42,18 @@ BACKING_FAULTS = {
             ),
         ),
         KnownFault(
+            "memcg-none",
+            "nobody pays for the backing that ksgxd allocates (before 0c9782e204d3)",
+            ("20-end",),
+            ("memcg-exit",),
+            edit(
+                backing,
+                ALLOC,
+                ("memcg = set_active_memcg(encl_memcg)", "memcg = None"),
+                ("set_active_memcg(memcg)\n", "pass\n"),
+            ),
+        ),
+        KnownFault(
             "memcg-kept",
             "the reference on the payer's memcg is kept (0c9782e204d3 without its put)",
             ("20-end",),

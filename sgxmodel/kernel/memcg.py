@@ -27,10 +27,16 @@ def _of_current(S: State) -> Any:
 
 @primitive(silent=True, access="none")
 def mem_cgroup_charge(S: State, p: page) -> None:
-    """Without an address space the active group pays, or else the task's own."""
+    """Without an address space the active group pays, or else the task's own.
+
+    What ksgxd allocates is never its own to pay for (0c9782e204d3).
+    """
     memcg = S[p.memcg] = _of_current(S)
-    if S[S[CURRENT].active_memcg] is not None and S[memcg.refs] == 0:
+    active = S[S[CURRENT].active_memcg]
+    if active is not None and S[memcg.refs] == 0:
         raise Fault("refcount", f"{memcg} is charged after its reference was given back")
+    if active is None and S[S[CURRENT].daemon]:
+        raise Fault("20-end", "backing that ksgxd allocates is charged to nobody")
 
 
 @primitive(silent=True, access="none")

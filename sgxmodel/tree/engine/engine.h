@@ -330,6 +330,7 @@ struct frame {
 extern struct frame epcm[ENG_FRAMES];
 enum { PT_SECS, PT_TCS, PT_REG, PT_VA, PT_TRIM };
 int frame_at(const void *addr);
+const char *epcm_kind(int frame);
 void *epc_address(int frame);
 void dirty_epc(void);
 const char *mapped_by(const struct mm_struct *mm, int page);

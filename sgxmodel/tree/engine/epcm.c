@@ -33,6 +33,16 @@ static int first_frame(int node)
 	return n;
 }
 
+/* What the CPU takes a page for. */
+const char *epcm_kind(int frame)
+{
+	static const char *const kinds[] = {
+		"a SECS", "a TCS", "a regular page", "a VA page", "a trimmed page",
+	};
+
+	return epcm[frame].valid ? kinds[epcm[frame].type] : "invalid";
+}
+
 /* The frame behind an address of the EPC, or -1. */
 int frame_at(const void *addr)
 {
