@@ -14,6 +14,9 @@ from sgxmodel.scenario.coverage import Row
 from sgxmodel.search.verdict import ScenarioResult, Verdict, worst
 from sgxmodel.trace.events import Trace
 
+SHOWN = 3
+"""Scenarios named of what many of them show."""
+
 
 @attrs.frozen
 class Entry:
@@ -69,12 +72,24 @@ def summary(target: str, entries: Sequence[Entry], note: str = "") -> str:
     if known:
         said_known = "Known, not counted: " + ", ".join(f"{i} in {f}" for i, f in known) + "."
         out += ["", *prose(said_known, 0, 2)]
-    unlike = sorted({f"{said} ({e.name})" for e in entries for said in e.result.unlike})
-    if unlike:
-        said_unlike = "Of a known kind, but unlike what is known: look at these too:"
-        out += ["", *prose(said_unlike, 0, 2), *(n for u in unlike for n in prose(u, 2, 4))]
+    out += _unlike(entries)
     out += ["", *prose(said + (f"; {note}" if note else ""), 0, 2)]
     return "\n".join(out).lstrip("\n") + "\n"
+
+
+def _unlike(entries: Sequence[Entry]) -> list[str]:
+    """What may hide behind a known kind, each with the scenarios that show it."""
+    where: dict[str, list[str]] = {}
+    for entry in entries:
+        for said in entry.result.unlike:
+            where.setdefault(said, []).append(entry.name)
+    if not where:
+        return []
+    out = ["", *prose("Of a known kind, but unlike what is known: look at these too:", 0, 2)]
+    for said, names in sorted(where.items()):
+        more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+        out += prose(f"{said} ({', '.join(names[:SHOWN])}{more})", 2, 4)
+    return out
 
 
 def _kinds(entries: Sequence[Entry]) -> list[str]:
