@@ -17,10 +17,15 @@ from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, TaskLine
 from sgxmodel.search.check import Search
+from sgxmodel.search.every_state import EveryState
+from sgxmodel.search.exhaustive import machine_of
+from sgxmodel.search.explore.explorer import Budget, Explorer
 from sgxmodel.search.run import Runner
 
 RUNS = 12
 ORDERS = 400
+CLOSED_STATES = 60_000
+"""A small scenario is one that the clean target closes within so many states."""
 KEPT = 0.5
 """A promise counts if this part of the clean target's runs keep it."""
 Line = tuple[str, int]
@@ -60,10 +65,21 @@ def reach(target: Revision, scenario: Scenario, seed: int = 0) -> Reach:
             for promise in one.promises:
                 kept[promise] += now[promise] > before.get(promise, 0)
         steps = search.steps // runs
+    if scenario.small:
+        lines |= lines_of_all(target, scenario)
     calls = sum(len(t.calls) for t in scenario.tasks)
     orders = 4 * min(ORDERS, 2**calls)
     promises = tuple(p for p, n in kept.items() if n >= KEPT * RUNS)
     return Reach(scenario.name, frozenset(lines), steps + orders, promises)
+
+
+def lines_of_all(target: Revision, scenario: Scenario) -> set[Line]:
+    """Where any interleaving comes to, of as many states as a small scenario has."""
+    machine = machine_of(build(target, scenario))
+    Explorer(machine, reduction=False, budget=Budget(states=CLOSED_STATES)).run()
+    watch = machine.watch
+    assert isinstance(watch, EveryState)
+    return watch.lines()
 
 
 def _lines(world: World, search: Search, i: int) -> set[Line]:

@@ -20,7 +20,7 @@ from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.op import Fault
 from sgxmodel.mutate.apart import closed_apart, difference
 from sgxmodel.mutate.catalogue import Changes, with_changes
-from sgxmodel.mutate.cover import setup_as_task
+from sgxmodel.mutate.cover import CLOSED_STATES, setup_as_task
 from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
 from sgxmodel.revisions import Revision, revision
 from sgxmodel.scenario.build import build
@@ -35,8 +35,6 @@ FIRST = 4
 """Schedules of each scenario before any closed space or the full number of any."""
 MANY_CALLS = 7
 """A scenario with so many calls has too many orders for the first look."""
-CLOSED_STATES = 60_000
-"""A small scenario is one that the clean target closes within so many states."""
 
 
 @attrs.frozen

@@ -124,6 +124,12 @@ class EveryState(Checks):
         sites = self.system.image.sites
         return {sites[block].function for block in self.ran if block in sites}
 
+    def lines(self) -> set[tuple[str, int]]:
+        """(file, line) of the operations that ran."""
+        sites = self.system.image.sites
+        places = (sites[block] for block in self.ran if block in sites)
+        return {(site.filename, site.lineno) for site in places}
+
     def _written(self, t: int, slot: int, groups: int, site: Any, silent: bool) -> None:
         if groups & COUNT:
             self._counts(t, slot)
