@@ -116,6 +116,24 @@ FIXES = {
         ("encl.c", "\tif (ret) {\n\t\tkfree(encl_mm);\n",
          "\tif (ret) {\n\t\tkref_put(&encl->refcount, sgx_encl_release);\n\t\tkfree(encl_mm);\n"),
     ],
+    "fork-fails-run": [
+        ("encl.c", "\t\tvma->vm_private_data = NULL;\n",
+         "\t{\n\t\tvma->vm_private_data = NULL;\n"
+         "\t\tvm_flags_set(vma, VM_WIPEONFORK);\n\t}\n"),
+    ],
+    "fork-reclaim": [
+        ("encl.c", "encl->mm_list_version++;",
+         "WRITE_ONCE(encl->mm_list_version, encl->mm_list_version + 1);"),
+        ("encl.c", "mm_list_version = encl->mm_list_version;",
+         "mm_list_version = READ_ONCE(encl->mm_list_version);"),
+        ("encl.c", "unlikely(encl->mm_list_version != mm_list_version)",
+         "unlikely(READ_ONCE(encl->mm_list_version) != mm_list_version)"),
+    ],
+    "eextend-fails": [
+        ("ioctl.c", "__sgx_encl_extend(encl, epc_page);\n\t\tif (ret)\n\t\t\tgoto err_out;",
+         "__sgx_encl_extend(encl, epc_page);\n\t\tif (ret) {\n\t\t\tencl->secs_child_cnt--;\n"
+         "\t\t\tgoto err_out;\n\t\t}"),
+    ],
 }  # fmt: skip
 """The fixes of findings.md, by the scenario that finds what they mend."""
 
