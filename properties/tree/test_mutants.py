@@ -17,6 +17,7 @@ from properties.tree.trees import any_tree
 from sgxmodel import cli
 from sgxmodel.errors import UnknownNameError
 from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.listed import TREES, listed, reasons
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.tree.binding import TreeError
 from sgxmodel.tree.mutants.catalogue import TreeMutant, catalogue, mutants_of
@@ -205,3 +206,47 @@ def test_apply_prints_a_patch_and_touches_nothing() -> None:
     assert result.exit_code == 0
     assert result.stdout == mutants()[name].patch()
     assert (find(root).driver / "main.c").read_bytes() == before
+
+
+# -- the list of survivors ----------------------------------------------------------------------
+
+
+def named() -> TreeMutant:
+    """One that is on the list."""
+    listed = reasons(TREES)
+    found = next((m for m in mutants().values() if m.key() in listed), None)
+    return found or pytest.skip("nothing of this tree is on the list")
+
+
+def show(tree: Path, name: str) -> str:
+    words = ["mutate", str(tree), "--show", name, "--results", str(tree / "results")]
+    return CliRunner().invoke(cli.main, words).output
+
+
+def test_a_reason_holds_wherever_the_function_is_the_same(tmp_path: Path) -> None:
+    mutant = named()
+    source = copied(find(any_tree()), tmp_path)
+    file = source.driver / mutant.file
+    file.write_bytes(b"static int unrelated;\n\n" + mutant.source)
+    (there,) = (m for n, m in catalogue(source).items() if n == mutant.id)
+    assert there.key() == mutant.key()
+    shown = show(tmp_path, mutant.id)
+    assert "May live: " in shown
+
+
+def test_a_reason_does_not_hold_for_another_text_of_the_function(tmp_path: Path) -> None:
+    mutant = named()
+    source = copied(find(any_tree()), tmp_path)
+    first = mutant.body[0] + 1
+    changed = mutant.source[:first] + b"\n\tcond_resched();\n" + mutant.source[first:]
+    (source.driver / mutant.file).write_bytes(changed)
+    (there,) = (m for n, m in catalogue(source).items() if n == mutant.id)
+    assert there.key() != mutant.key()
+    shown = show(tmp_path, mutant.id)
+    assert "May live: " not in shown
+
+
+def test_the_list_names_each_mutant_once_and_gives_a_reason() -> None:
+    names = [name for reason in listed(TREES) for name in reason.mutants]
+    assert len(names) == len(set(names))
+    assert all(reason.why for reason in listed(TREES))
