@@ -20,8 +20,10 @@ from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.listed import TREES, listed, reasons
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.tree.binding import TreeError
+from sgxmodel.tree.mutants import campaign
+from sgxmodel.tree.mutants.campaign import setting
 from sgxmodel.tree.mutants.catalogue import TreeMutant, catalogue, mutants_of
-from sgxmodel.tree.mutants.judge import TreeJob, died, judge, known_of
+from sgxmodel.tree.mutants.judge import TreeJob, died, judge, known_of, with_races
 from sgxmodel.tree.mutants.operators import OPERATORS
 from sgxmodel.tree.source import copied, find
 
@@ -196,6 +198,36 @@ def test_a_survivor_says_whether_anybody_comes_there() -> None:
 def test_a_driver_that_takes_its_process_down_is_noticed() -> None:
     assert died(job(), "its process ended with -24").killed_by == ("14-progress",)
     assert died(job(), "its process ended with -11").killed_by == ("6-references",)
+
+
+def test_a_race_of_the_clean_tree_kills_in_no_scenario() -> None:
+    race, other = ("18-data-race", "sgx_reclaim_pages"), ("2-list", "sgx_free_epc_page")
+    known = with_races({"poison-reclaim": frozenset([race, other]), "fork-poison": frozenset()})
+    assert known == {
+        "poison-reclaim": frozenset([race, other]),
+        "fork-poison": frozenset([race]),
+    }
+
+
+def test_a_reclaimer_that_takes_young_pages_is_not_blamed_for_the_races_of_poison() -> None:
+    names = ("fork-poison", "poison-reclaim", "poison-close")
+    chosen = tuple(SCENARIOS[n] for n in names)
+    root = str(any_tree())
+    known, code = known_of(root, chosen, RUNS, 0)
+    asked = attrs.evolve(job(), scenarios=chosen, known=known, code=code)
+    mutant = next(
+        m for m in mutants().values()
+        if m.function == "sgx_reclaimer_age" and m.what.startswith("drop 'ret = !sgx_encl_test")
+    )  # fmt: skip
+    made = attrs.evolve(asked, id=mutant.id, content=mutant.changed(), trap=mutant.trap())
+    assert judge(made).fate is Fate.SURVIVED
+
+
+def test_results_depend_on_what_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = setting(FEW, RUNS, 0, ())
+    (tmp_path / "judge.py").write_text("other = 1")
+    monkeypatch.setattr(campaign, "HERE", tmp_path)
+    assert setting(FEW, RUNS, 0, ()) != before
 
 
 def test_apply_prints_a_patch_and_touches_nothing() -> None:
