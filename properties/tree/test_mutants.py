@@ -17,10 +17,13 @@ from properties.tree.trees import any_tree
 from sgxmodel import cli
 from sgxmodel.errors import UnknownNameError
 from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.listed import TREES, listed, reasons
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.tree.binding import TreeError
+from sgxmodel.tree.mutants import campaign
+from sgxmodel.tree.mutants.campaign import setting
 from sgxmodel.tree.mutants.catalogue import TreeMutant, catalogue, mutants_of
-from sgxmodel.tree.mutants.judge import TreeJob, died, judge, known_of
+from sgxmodel.tree.mutants.judge import TreeJob, died, judge, known_of, with_races
 from sgxmodel.tree.mutants.operators import OPERATORS
 from sgxmodel.tree.source import copied, find
 
@@ -197,6 +200,36 @@ def test_a_driver_that_takes_its_process_down_is_noticed() -> None:
     assert died(job(), "its process ended with -11").killed_by == ("6-references",)
 
 
+def test_a_race_of_the_clean_tree_kills_in_no_scenario() -> None:
+    race, other = ("18-data-race", "sgx_reclaim_pages"), ("2-list", "sgx_free_epc_page")
+    known = with_races({"poison-reclaim": frozenset([race, other]), "fork-poison": frozenset()})
+    assert known == {
+        "poison-reclaim": frozenset([race, other]),
+        "fork-poison": frozenset([race]),
+    }
+
+
+def test_a_reclaimer_that_takes_young_pages_is_not_blamed_for_the_races_of_poison() -> None:
+    names = ("fork-poison", "poison-reclaim", "poison-close")
+    chosen = tuple(SCENARIOS[n] for n in names)
+    root = str(any_tree())
+    known, code = known_of(root, chosen, RUNS, 0)
+    asked = attrs.evolve(job(), scenarios=chosen, known=known, code=code)
+    mutant = next(
+        m for m in mutants().values()
+        if m.function == "sgx_reclaimer_age" and m.what.startswith("drop 'ret = !sgx_encl_test")
+    )  # fmt: skip
+    made = attrs.evolve(asked, id=mutant.id, content=mutant.changed(), trap=mutant.trap())
+    assert judge(made).fate is Fate.SURVIVED
+
+
+def test_results_depend_on_what_judges(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = setting(FEW, RUNS, 0, ())
+    (tmp_path / "judge.py").write_text("other = 1")
+    monkeypatch.setattr(campaign, "HERE", tmp_path)
+    assert setting(FEW, RUNS, 0, ()) != before
+
+
 def test_apply_prints_a_patch_and_touches_nothing() -> None:
     root = any_tree()
     name = next(n for n, m in mutants().items() if m.function == "sgx_free_epc_page")
@@ -205,3 +238,47 @@ def test_apply_prints_a_patch_and_touches_nothing() -> None:
     assert result.exit_code == 0
     assert result.stdout == mutants()[name].patch()
     assert (find(root).driver / "main.c").read_bytes() == before
+
+
+# -- the list of survivors ----------------------------------------------------------------------
+
+
+def named() -> TreeMutant:
+    """One that is on the list."""
+    listed = reasons(TREES)
+    found = next((m for m in mutants().values() if m.key() in listed), None)
+    return found or pytest.skip("nothing of this tree is on the list")
+
+
+def show(tree: Path, name: str) -> str:
+    words = ["mutate", str(tree), "--show", name, "--results", str(tree / "results")]
+    return CliRunner().invoke(cli.main, words).output
+
+
+def test_a_reason_holds_wherever_the_function_is_the_same(tmp_path: Path) -> None:
+    mutant = named()
+    source = copied(find(any_tree()), tmp_path)
+    file = source.driver / mutant.file
+    file.write_bytes(b"static int unrelated;\n\n" + mutant.source)
+    (there,) = (m for n, m in catalogue(source).items() if n == mutant.id)
+    assert there.key() == mutant.key()
+    shown = show(tmp_path, mutant.id)
+    assert "May live: " in shown
+
+
+def test_a_reason_does_not_hold_for_another_text_of_the_function(tmp_path: Path) -> None:
+    mutant = named()
+    source = copied(find(any_tree()), tmp_path)
+    first = mutant.body[0] + 1
+    changed = mutant.source[:first] + b"\n\tcond_resched();\n" + mutant.source[first:]
+    (source.driver / mutant.file).write_bytes(changed)
+    (there,) = (m for n, m in catalogue(source).items() if n == mutant.id)
+    assert there.key() != mutant.key()
+    shown = show(tmp_path, mutant.id)
+    assert "May live: " not in shown
+
+
+def test_the_list_names_each_mutant_once_and_gives_a_reason() -> None:
+    names = [name for reason in listed(TREES) for name in reason.mutants]
+    assert len(names) == len(set(names))
+    assert all(reason.why for reason in listed(TREES))

@@ -24,7 +24,7 @@ from sgxmodel.mutate.catalogue import Mutant, catalogue, operators_named
 from sgxmodel.mutate.changed import changed, in_lines
 from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.judge import Limits, names_of_killers
-from sgxmodel.mutate.listed import reasons
+from sgxmodel.mutate.listed import TREES, reasons
 from sgxmodel.mutate.matrix import matrix
 from sgxmodel.mutate.processes import Processes
 from sgxmodel.mutate.scope import functions_in
@@ -258,11 +258,22 @@ class _Command:
                 return True
         return False
 
+    def reasons(self, mutants: Mutants) -> dict[str, str]:
+        """Mutant id -> why it may live."""
+        of_trees = reasons(TREES)
+        found = {} if is_tree(self.target) else reasons(self.target)
+        for name, mutant in mutants.items():
+            if isinstance(mutant, TreeMutant) and mutant.key() in of_trees:
+                found[name] = of_trees[mutant.key()]
+        return found
+
     def shown(self, campaign: Campaign | TreeCampaign, mutant: Mutant | TreeMutant) -> int:
         verdict = campaign.known().get(mutant.id)
-        why = reasons(self.target).get(mutant.id, "")
+        why = self.reasons({mutant.id: mutant}).get(mutant.id, "")
         click.echo("\n".join(report.details(mutant, verdict, why)))
         if isinstance(campaign, TreeCampaign) or isinstance(mutant, TreeMutant):
+            if isinstance(mutant, TreeMutant):
+                click.echo(f"\non the list of survivors it would be {mutant.key()}")
             click.echo(f"\nsgxmodel mutate {self.target} --apply ID gives the patch")
         elif verdict is not None and verdict.fate is Fate.KILLED:
             trace = shortest(campaign.job(mutant), verdict)
@@ -272,7 +283,7 @@ class _Command:
 
     def report(self, campaign: Campaign | TreeCampaign, script: str, interrupted: bool) -> int:
         known = campaign.known()
-        why = reasons(self.target)
+        why = self.reasons(campaign.mutants)
         mutants: list[schema.Shown] = list(campaign.mutants.values())
         document = schema.document(self.target, mutants, known, why)
         if self.html_file:

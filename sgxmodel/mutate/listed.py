@@ -8,6 +8,9 @@ from importlib import resources
 
 import attrs
 
+TREES = "trees"
+"""The list of all kernel trees; its keys name a mutant and the text of its function."""
+
 
 @attrs.frozen
 class Reason:
@@ -27,5 +30,5 @@ def listed(target: str) -> tuple[Reason, ...]:
 
 
 def reasons(target: str) -> dict[str, str]:
-    """Mutant id -> why it may live."""
+    """Mutant id (of ``TREES``: key) -> why it may live."""
     return {name: reason.why for reason in listed(target) for name in reason.mutants}

@@ -57,20 +57,21 @@ def details(mutant: Shown, verdict: Verdict | None, reason: str) -> list[str]:
         mutant.diff(),
         "",
     ]
-    if verdict is None:
-        return [*out, "not decided yet"]
-    out.append(
-        f"{verdict.fate}"
-        + (f": {verdict.title or verdict.why}" if verdict.title or verdict.why else "")
-    )
+    out += ["not decided yet"] if verdict is None else _fate(verdict)
+    if reason:
+        out += ["", *prose(f"May live: {reason}", 0, 4)]
+    return out
+
+
+def _fate(verdict: Verdict) -> list[str]:
+    said = verdict.title or verdict.why
+    out = [f"{verdict.fate}" + (f": {said}" if said else "")]
     if verdict.fate is Fate.KILLED:
         out.append(f"by {', '.join(verdict.killed_by)} in scenario {verdict.scenario}")
         out.append(f"after {verdict.schedules} schedules")
     else:
         closed = f", every interleaving of {', '.join(verdict.closed)}" if verdict.closed else ""
         out.append(f"{verdict.schedules} schedules{closed}")
-    if reason:
-        out += ["", *prose(f"May live: {reason}", 0, 4)]
     return out
 
 

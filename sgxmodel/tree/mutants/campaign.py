@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import cached_property
+from pathlib import Path
 
 import attrs
 
@@ -22,14 +23,18 @@ from sgxmodel.tree.mutants.syntax import functions, parsed
 from sgxmodel.tree.runs import Key
 from sgxmodel.tree.source import Source
 
+HERE = Path(__file__).parents[1]
+"""All that a tree is searched by, and mutants judged."""
 FORCED_IN = ("main.c", "sgx_free_epc_page")
 
 
 def setting(scenarios: tuple[Scenario, ...], runs: int, seed: int, without: tuple[str, ...]) -> str:
     """What results depend on beside the mutated function."""
+    searched = [f.read_text(encoding="utf-8") for f in sorted(HERE.rglob("*.py"))]
     return digest(
-        engine_hash(), own_hash(compiler()), *map(repr, scenarios), repr((runs, seed, without))
-    )
+        engine_hash(), own_hash(compiler()), *searched, *map(repr, scenarios),
+        repr((runs, seed, without)),
+    )  # fmt: skip
 
 
 @attrs.define(eq=False, slots=False)

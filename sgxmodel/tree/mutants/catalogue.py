@@ -67,6 +67,11 @@ class TreeMutant:
         """Of the function before and after."""
         return digest(self.id, self.source[self.body[0] : self.body[1]].decode("utf-8", "replace"))
 
+    def key(self) -> str:
+        """On the list of survivors: a reason holds for this text of the function, in any tree."""
+        body = self.source[self.body[0] : self.body[1]].decode("utf-8", "replace")
+        return f"{self.id}@{digest(' '.join(body.split()))[:8]}"
+
     def diff(self) -> str:
         """A unified diff."""
         old = self.source.decode("utf-8", "surrogateescape").splitlines(keepends=True)
