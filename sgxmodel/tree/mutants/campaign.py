@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from functools import cached_property
 from pathlib import Path
+from random import Random
 
 import attrs
 
@@ -68,11 +69,15 @@ class TreeCampaign:
         return [m for m in self.mutants.values() if m.id not in known]
 
     def go(self, over: Callable[[], bool] = lambda: False) -> Iterator[Verdict]:
-        """Decide what is to be decided.  Raises :class:`SetupError`."""
+        """Decide what is to be decided, drawn by the seed: a run that is cut short is a sample.
+
+        Raises :class:`SetupError`.
+        """
         todo = self.todo()
         self.fresh = False
         if not todo:
             return
+        Random(self.seed).shuffle(todo)
         self.prove(over)
         by_id = {m.id: m for m in todo}
         for verdict in self._run(map(self.job, todo), over):
