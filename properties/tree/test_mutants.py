@@ -23,7 +23,7 @@ from sgxmodel.tree.binding import TreeError
 from sgxmodel.tree.mutants import campaign
 from sgxmodel.tree.mutants.campaign import setting
 from sgxmodel.tree.mutants.catalogue import TreeMutant, catalogue, mutants_of
-from sgxmodel.tree.mutants.judge import TreeJob, died, judge, known_of, with_races
+from sgxmodel.tree.mutants.judge import TreeJob, clean_of, died, judge, with_races
 from sgxmodel.tree.mutants.operators import OPERATORS
 from sgxmodel.tree.source import copied, find
 
@@ -156,9 +156,9 @@ def test_what_is_not_there_is_an_error() -> None:
 @cache
 def job() -> TreeJob:
     root = str(any_tree())
-    known, code = known_of(root, FEW, RUNS, 0)
+    clean = clean_of(root, FEW, RUNS, 0)
     content = (find(root).driver / "main.c").read_bytes()
-    return TreeJob("f:o:1", root, "main.c", content, b"", FEW, RUNS, 0, known, code)
+    return TreeJob("f:o:1", root, "main.c", content, b"", FEW, RUNS, 0, clean)
 
 
 def decided(function: str, what: str) -> Verdict:
@@ -213,8 +213,8 @@ def test_a_reclaimer_that_takes_young_pages_is_not_blamed_for_the_races_of_poiso
     names = ("fork-poison", "poison-reclaim", "poison-close")
     chosen = tuple(SCENARIOS[n] for n in names)
     root = str(any_tree())
-    known, code = known_of(root, chosen, RUNS, 0)
-    asked = attrs.evolve(job(), scenarios=chosen, known=known, code=code)
+    clean = clean_of(root, chosen, RUNS, 0)
+    asked = attrs.evolve(job(), scenarios=chosen, clean=clean)
     mutant = next(
         m for m in mutants().values()
         if m.function == "sgx_reclaimer_age" and m.what.startswith("drop 'ret = !sgx_encl_test")

@@ -22,7 +22,7 @@ from sgxmodel.mutate.apply import apply
 from sgxmodel.mutate.campaign import Campaign, within
 from sgxmodel.mutate.catalogue import Mutant, catalogue, operators_named
 from sgxmodel.mutate.changed import changed, in_lines
-from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.fate import TWO_WAY, Fate, Verdict
 from sgxmodel.mutate.judge import Limits, names_of_killers
 from sgxmodel.mutate.listed import TREES, reasons
 from sgxmodel.mutate.matrix import matrix
@@ -42,6 +42,7 @@ from sgxmodel.tree.mutants.catalogue import TreeMutant
 from sgxmodel.tree.mutants.operators import OPERATORS as C_OPERATORS
 from sgxmodel.tree.source import Source, opened
 from sgxmodel.tree.target import is_tree
+from sgxmodel.twoway.oracle import TwoWay
 
 Mutants = Mapping[str, Mutant | TreeMutant]
 
@@ -216,9 +217,10 @@ class _Command:
         return mutants
 
     def campaign(self, mutants: Any, source: Source | None) -> Campaign | TreeCampaign:
+        killers = names_of_killers() if source is None else (*names_of_killers(), TWO_WAY)
         for name in self.without:
-            if name not in names_of_killers():
-                known = ", ".join(names_of_killers())
+            if name not in killers:
+                known = ", ".join(killers)
                 raise UnknownNameError(f"there is no invariant '{name}'; there are {known}")
         if source is not None:
             return self.tree_campaign(mutants, source)
@@ -235,12 +237,13 @@ class _Command:
             raise UserError("--pairs and --matrix are for the model's revisions")
         scenarios = tuple(SCENARIOS.values())
         runs = self.schedules or 600
-        under = tree_setting(scenarios, runs, self.seed, self.without)
+        beside = TwoWay()
+        under = tree_setting(scenarios, runs, self.seed, self.without, beside)
         name = re.sub(r"[^\w.-]+", "-", self.target).strip("-.")
         store = Store(self.results, name, under)
         return TreeCampaign(
             source, mutants, scenarios, runs, self.seed, self.without, store,
-            lambda: Processes(self.jobs), self.jobs, self.fresh,
+            lambda: Processes(self.jobs), self.jobs, self.fresh, beside,
         )  # fmt: skip
 
     def decide(self, campaign: Campaign | TreeCampaign) -> bool:

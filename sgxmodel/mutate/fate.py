@@ -25,13 +25,15 @@ class Fate(enum.Enum):
 
 PROMISE = "promise"
 """Killed by no invariant: a path that a scenario promises is not walked any more."""
+TWO_WAY = "two-way"
+"""Killed by no invariant: a program of one task does on a tree what it does not on the model."""
 
 
 @attrs.frozen
 class Verdict:
     """A fate with its evidence.
 
-    ``killed_by``: invariants (or ``PROMISE``), the first the one that was seen
+    ``killed_by``: invariants (or ``PROMISE``, ``TWO_WAY``), the first the one that was seen
     first; ``scenario``, ``switches`` and ``choices``: a run that shows it;
     ``schedules``: runs until then, or in all; ``states``: of closed spaces.
     """

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from sgxmodel import __version__
 from sgxmodel.errors import UserError
 from sgxmodel.invariants.catalogue import INVARIANTS
-from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
+from sgxmodel.mutate.fate import PROMISE, TWO_WAY, Fate, Verdict
 
 COMPONENT = "mutation-test-elements.js"
 PLACES = ("node_modules/mutation-testing-elements/dist", "package/dist", ".")
@@ -75,7 +75,8 @@ def document(
 def tests() -> list[dict[str, str]]:
     """What can kill a mutant."""
     return [{"id": i, "name": f"{i}: {cls.guarantee}"} for i, cls in INVARIANTS.items()] + [
-        {"id": PROMISE, "name": "a path that a scenario promises is walked"}
+        {"id": PROMISE, "name": "a path that a scenario promises is walked"},
+        {"id": TWO_WAY, "name": "a tree does what the model does, in programs of one task"},
     ]
 
 

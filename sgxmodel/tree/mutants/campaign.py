@@ -19,9 +19,8 @@ from sgxmodel.mutate.store import Store, engine_hash
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.tree.build import compiler, own_hash
 from sgxmodel.tree.mutants.catalogue import TreeMutant
-from sgxmodel.tree.mutants.judge import TreeJob, confined, died, known_of
+from sgxmodel.tree.mutants.judge import Clean, Oracle, TreeJob, clean_of, confined, died
 from sgxmodel.tree.mutants.syntax import functions, parsed
-from sgxmodel.tree.runs import Key
 from sgxmodel.tree.source import Source
 
 HERE = Path(__file__).parents[1]
@@ -29,12 +28,18 @@ HERE = Path(__file__).parents[1]
 FORCED_IN = ("main.c", "sgx_free_epc_page")
 
 
-def setting(scenarios: tuple[Scenario, ...], runs: int, seed: int, without: tuple[str, ...]) -> str:
+def setting(
+    scenarios: tuple[Scenario, ...],
+    runs: int,
+    seed: int,
+    without: tuple[str, ...],
+    oracle: Oracle | None = None,
+) -> str:
     """What results depend on beside the mutated function."""
     searched = [f.read_text(encoding="utf-8") for f in sorted(HERE.rglob("*.py"))]
     return digest(
         engine_hash(), own_hash(compiler()), *searched, *map(repr, scenarios),
-        repr((runs, seed, without)),
+        repr((runs, seed, without)), "" if oracle is None else oracle.key(),
     )  # fmt: skip
 
 
@@ -52,6 +57,7 @@ class TreeCampaign:
     make: Callable[[], Executor]
     width: int
     fresh: bool = False
+    oracle: Oracle | None = None
 
     def known(self) -> dict[str, Verdict]:
         """Verdicts by mutant id, in the catalogue's order."""
@@ -92,7 +98,7 @@ class TreeCampaign:
         emptied = content[: body.start_byte] + b"{ }" + content[body.end_byte :]
         jobs = [self._job("clean:clean", file, content + b"\n\n", b""),
                 self._job("forced:forced", file, emptied, b"")]  # fmt: skip
-        jobs[0] = attrs.evolve(jobs[0], code="")
+        jobs[0] = attrs.evolve(jobs[0], clean=attrs.evolve(jobs[0].clean, code=""))
         verdicts = {v.id: v for v in self._run(iter(jobs), over)}
         if over():
             return
@@ -113,21 +119,19 @@ class TreeCampaign:
         return self._job(mutant.id, mutant.file, mutant.changed(), mutant.trap())
 
     def _job(self, name: str, file: str, content: bytes, trap: bytes) -> TreeJob:
-        known, code = self.baseline
         return TreeJob(
             name, str(self.source.root), file, content, trap, self.scenarios,
-            self.runs, self.seed, known, code, self.without,
+            self.runs, self.seed, self.baseline, self.without,
         )  # fmt: skip
 
     @cached_property
-    def baseline(self) -> tuple[dict[str, frozenset[Key]], str]:
-        """What the clean tree has, and the hash of its code."""
+    def baseline(self) -> Clean:
+        """What the clean tree is like."""
         pool = self.make()
         try:
-            done = pool.submit(
-                known_of, str(self.source.root), self.scenarios, self.runs, self.seed
-            )
-            return done.result()
+            return pool.submit(
+                clean_of, str(self.source.root), self.scenarios, self.runs, self.seed, self.oracle
+            ).result()
         finally:
             pool.shutdown()
 

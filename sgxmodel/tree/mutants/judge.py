@@ -11,12 +11,13 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, Self
 
 import attrs
 
 from sgxmodel.errors import UserError
 from sgxmodel.invariants.base import Violation
-from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.fate import PROMISE, TWO_WAY, Fate, Verdict
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.tree.binding import Engine, TreeError
 from sgxmodel.tree.build import built_in, cache_directory, compiler
@@ -32,18 +33,52 @@ FIRST = 40
 """Runs of every scenario before the full number of any."""
 BASELINE = 20
 """So many times the runs of a mutant are made of the clean tree, to know what it has."""
+KEPT = 0.1
+"""A promise counts if the clean tree keeps it so often for each run."""
 CPU_SECONDS = 120
 """Of processor time, not of the clock: past it a driver that touches no memory loops."""
 SIGXCPU = -24
 
 
+@attrs.frozen
+class Noticed:
+    """What tells a mutant from the model, and in which program."""
+
+    title: str
+    scenario: str
+
+
+class Oracle(Protocol):
+    """What is asked when no invariant objects: see :class:`sgxmodel.twoway.oracle.TwoWay`."""
+
+    def learnt(self, engine: Engine) -> Self:
+        """What holds of the clean tree."""
+
+    def key(self) -> str:
+        """Hash of what its answers depend on."""
+
+    def notices(self, engine: Engine) -> Noticed | None:
+        """Whether it does not hold any more."""
+
+
+@attrs.frozen(eq=False)
+class Clean:
+    """What the clean tree is like.
+
+    ``known``: scenario -> the kinds that it has; ``promises``: scenario -> paths that
+    it walks so often that it means something if a mutant never does; ``code``: hash
+    of its object code.
+    """
+
+    code: str
+    known: Mapping[str, frozenset[Key]]
+    promises: Mapping[str, tuple[str, ...]]
+    oracle: Oracle | None = None
+
+
 @attrs.frozen(eq=False)
 class TreeJob:
-    """A mutant as data.
-
-    ``known``: scenario -> the kinds that the clean tree has; ``code``: hash of its
-    object code; ``trap``: the file with a trap where the change is.
-    """
+    """A mutant as data.  ``trap``: the file with a trap where the change is."""
 
     id: str
     root: str
@@ -53,8 +88,7 @@ class TreeJob:
     scenarios: tuple[Scenario, ...]
     runs: int
     seed: int
-    known: Mapping[str, frozenset[Key]]
-    code: str
+    clean: Clean
     without: tuple[str, ...] = ()
 
 
@@ -92,7 +126,7 @@ def _judged(job: TreeJob) -> Verdict:
             library, code = compiled(Path(job.root), job.file, job.content, folder / "mutant")
         except TreeError as error:
             return Verdict(job.id, Fate.STILLBORN, why=str(error).partition(": ")[2])
-        if code == job.code:
+        if code == job.clean.code:
             return Verdict(job.id, Fate.EQUIVALENT, why="identical object code")
         if job.id.split(":")[1] == UNDECIDABLE:
             return Verdict(
@@ -147,7 +181,7 @@ def searched(job: TreeJob, library: Path) -> int:
                 if "15-errno" in job.without:
                     continue
                 raise Killed(_setup(job, scenario, str(error), total)) from None
-            known = job.known[scenario.name]
+            known = job.clean.known[scenario.name]
             early = [f for f in runner.early if f.violation.key not in known]
             if runner.early:
                 _noticed(job, scenario, [f.violation for f in early], total, True)
@@ -167,7 +201,32 @@ def searched(job: TreeJob, library: Path) -> int:
                 if key not in known and stands(runner, f)
             ]
             _noticed(job, scenario, new, total, False)
+            if runs == job.runs:
+                _promised(job, runner, total)
+    if job.clean.oracle is not None and TWO_WAY not in job.without:
+        _beside(job, job.clean.oracle, engine, total)
     return total
+
+
+def _promised(job: TreeJob, runner: Runner, total: int) -> None:
+    name, seen = runner.plan.scenario.name, runner.seen()
+    missing = [p for p in job.clean.promises[name] if not seen[p]]
+    if missing and PROMISE not in job.without:
+        title = "promised but never seen: " + "; ".join(missing)
+        raise Killed(
+            Verdict(job.id, Fate.KILLED, (PROMISE,), title=title, scenario=name, schedules=total)
+        )
+
+
+def _beside(job: TreeJob, oracle: Oracle, engine: Engine, total: int) -> None:
+    found = oracle.notices(engine)
+    if found is not None:
+        raise Killed(
+            Verdict(
+                job.id, Fate.KILLED, (TWO_WAY,), title=found.title, scenario=found.scenario,
+                schedules=total,
+            )
+        )  # fmt: skip
 
 
 def _setup(job: TreeJob, scenario: Scenario, said: str, total: int) -> Verdict:
@@ -215,26 +274,35 @@ def reached(job: TreeJob, scratch: Path) -> bool:
     return os.waitstatus_to_exitcode(status) != 0
 
 
-def known_of(
-    root: str, scenarios: tuple[Scenario, ...], runs: int, seed: int
-) -> tuple[dict[str, frozenset[Key]], str]:
-    """What the clean tree has, scenario by scenario, and the hash of its code."""
+def clean_of(
+    root: str, scenarios: tuple[Scenario, ...], runs: int, seed: int, oracle: Oracle | None = None
+) -> Clean:
+    """What the clean tree is like."""
     with tempfile.TemporaryDirectory(prefix="sgxmodel-clean-") as scratch:
         library, code = compiled(Path(root), "", None, Path(scratch) / "clean")
         engine = Engine(library)
         names = Names(engine.library, engine.base)
         known: dict[str, frozenset[Key]] = {}
+        promises: dict[str, tuple[str, ...]] = {}
         for scenario in scenarios:
             runner = Runner(engine, plan(scenario), names)
             kinds = {f.violation.key for f in runner.early}
+            promises[scenario.name] = ()
             if not runner.early:
                 learn_orders(runner)
                 for more in (seed, seed + 1):
                     search = Search(runner, more)
                     search.go(BASELINE * runs // 2, None, None)
                     kinds |= set(search.best)
+                promises[scenario.name] = _kept(runner, scenario, BASELINE * runs)
             known[scenario.name] = frozenset(kinds)
-        return with_races(known), code
+        learnt = None if oracle is None else oracle.learnt(engine)
+        return Clean(code, with_races(known), promises, learnt)
+
+
+def _kept(runner: Runner, scenario: Scenario, runs: int) -> tuple[str, ...]:
+    seen = runner.seen()
+    return tuple(p for p in scenario.promises if seen.get(p, 0) >= KEPT * runs)
 
 
 def with_races(known: Mapping[str, frozenset[Key]]) -> dict[str, frozenset[Key]]:
