@@ -116,7 +116,8 @@ def first_seen(path: Path, name: str, key: Key, runs: int, seed: int) -> int:
 
 
 def kinds(path: Path, name: str, runs: int, seed: int = 0) -> set[Key]:
-    return set(searched(path, name, runs, seed).best)
+    early = {f.violation.key for f in runner(path, name).early}
+    return early or set(searched(path, name, runs, seed).best)
 
 
 def edited(source: Path, to: Path, edits: list[tuple[str, str, str]]) -> Path:

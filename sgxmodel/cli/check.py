@@ -166,7 +166,7 @@ def check_command(
         for option, value in {"--no-reduction": no_reduction, "--resume": unfinished}.items():
             if value and not exhaustive:
                 raise UserError(f"{option} is for --exhaustive")
-        scenarios = named_scenarios(names)
+        scenarios = named_scenarios(names, tree)
         left: tuple[str, ...] = ()
         if tree and not names:
             scenarios, left = runnable(scenarios)
@@ -235,10 +235,11 @@ def only_for(tree: bool, trees: dict[str, Any], models: dict[str, Any]) -> None:
             raise UserError(f"{option} is for {what}")
 
 
-def named_scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
-    """The scenarios of these names or files, all named ones if none is given."""
+def named_scenarios(names: Sequence[str], tree: bool = False) -> tuple[Scenario, ...]:
+    """The scenarios of these names or files, all of the model's or a tree's if none is given."""
     if not names:
-        return tuple(catalogue.ALL.values())
+        every = catalogue.ALL | catalogue.MACHINES if tree else catalogue.ALL
+        return tuple(every.values())
     chosen: dict[str, Scenario] = {}
     for name in names:
         scenario = _scenario(name)
@@ -249,8 +250,8 @@ def named_scenarios(names: Sequence[str]) -> tuple[Scenario, ...]:
 
 def _scenario(name: str) -> Scenario:
     if (
-        name in catalogue.SCENARIOS
-        or name in catalogue.PAIRS
+        name in catalogue.ALL
+        or name in catalogue.MACHINES
         or not (os.path.lexists(name) or os.sep in name)
     ):
         return catalogue.scenario(name)

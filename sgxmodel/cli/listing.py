@@ -28,7 +28,7 @@ KINDS = {
     "targets": _Kind("Targets", lambda: [(r.name, r.about) for r in REVISIONS.values()]),
     "scenarios": _Kind(
         "Scenarios",
-        lambda: [(s.name, s.about) for s in catalogue.ALL.values()],
+        lambda: [(s.name, s.about) for s in (catalogue.ALL | catalogue.MACHINES).values()],
     ),
     "invariants": _Kind(
         "Invariants", lambda: [(i, cls.guarantee) for i, cls in INVARIANTS.items()]

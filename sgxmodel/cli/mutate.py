@@ -33,7 +33,7 @@ from sgxmodel.mutate.store import Store, setting
 from sgxmodel.report import mutants as report
 from sgxmodel.report import text
 from sgxmodel.revisions import revision
-from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.scenario.catalogue import MACHINES, SCENARIOS
 from sgxmodel.search.verdict import Verdict as Answer
 from sgxmodel.tree.mutants import catalogue as trees
 from sgxmodel.tree.mutants.campaign import TreeCampaign
@@ -235,7 +235,7 @@ class _Command:
     def tree_campaign(self, mutants: dict[str, TreeMutant], source: Source) -> TreeCampaign:
         if self.pairs or self.thorough:
             raise UserError("--pairs and --matrix are for the model's revisions")
-        scenarios = tuple(SCENARIOS.values())
+        scenarios = (*SCENARIOS.values(), *MACHINES.values())
         runs = self.schedules or 600
         beside = TwoWay()
         under = tree_setting(scenarios, runs, self.seed, self.without, beside)

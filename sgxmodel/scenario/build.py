@@ -75,6 +75,11 @@ class World:
 
 def build(revision: Revision, scenario: Scenario) -> World:
     """Lay everything out, run the set-up.  Raises :class:`ScenarioError` if that fails."""
+    if scenario.machine:
+        raise ScenarioError(
+            f"{scenario.name}: 'machine' is what sgx_init() meets, which the model does not "
+            "have; check a kernel tree with it"
+        )
     layout = Layout()
     plan = _Plan(layout, scenario)
     plan.statics(revision)

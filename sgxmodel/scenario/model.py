@@ -102,6 +102,25 @@ FAILURES = {
     "xa-store": "xa_store",
 }
 """What a scenario may let fail, and where: an allocation or a leaf."""
+MACHINE = {
+    "no-sgx": "the CPU has no SGX",
+    "no-sgx1": "CPUID does not name SGX1",
+    "no-launch-control": "the launch key cannot be set (no FLC)",
+    "no-vmx": "there is no KVM",
+    "no-section": "the last section is not there",
+    "strange-section": "CPUID names the last section with a type that is not known",
+    "far-section": "the sections are at addresses that need all bits of CPUID's registers",
+    "no-node": "the firmware does not say of which node the sections are",
+    "one-node": "all sections are of one node",
+    "no-node-memory": "the array of nodes cannot be allocated",
+    "no-page-memory": "the pages of the last section cannot be allocated",
+    "no-remap": "memremap() of the last section fails",
+    "no-thread": "kthread_run() fails",
+    "no-provision-device": "misc_register() of sgx_provision fails",
+    "no-enclave-device": "misc_register() of sgx_enclave fails",
+    "no-vepc-device": "misc_register() of sgx_vepc fails",
+}
+"""What sgx_init() may meet; the engine has them in this order (enum eng_machine)."""
 
 
 @attrs.frozen
@@ -112,6 +131,7 @@ class Scenario:
     watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
     size in pages, a power of two; ``children``: process to the one that may fork
     it, each once; ``boot``: what the first pages hold when ksgxd begins;
+    ``machine``: what sgx_init() meets, on trees only (the model begins after it);
     ``vepcs``: virtual EPCs, name to size in pages; ``fail``: how often each
     failure may happen;
     ``small``: every interleaving can be covered in seconds;
@@ -130,6 +150,7 @@ class Scenario:
     pcmds: int = 32
     sgx2: bool = True
     boot: tuple[str, ...] = ()
+    machine: tuple[str, ...] = ()
     vepcs: tuple[tuple[str, int], ...] = ()
     ksgxd: bool = False
     schedules: int = 300

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import attrs
 
 from sgxmodel.errors import ScenarioError
-from sgxmodel.scenario.model import FAILURES, VERBS, CallSpec, Scenario, TaskLine
+from sgxmodel.scenario.model import FAILURES, MACHINE, VERBS, CallSpec, Scenario, TaskLine
 
 TYPES = {"reg": "REG", "tcs": "TCS", "trim": "TRIM"}
 RIGHTS = ("none", "r", "rw", "rwx")
@@ -59,6 +59,8 @@ def format(scenario: Scenario) -> str:
         out.append("sgx1")
     if scenario.boot:
         out.append("boot " + " ".join(scenario.boot))
+    if scenario.machine:
+        out.append("machine " + " ".join(scenario.machine))
     if scenario.ksgxd:
         out.append("ksgxd")
     out += [f"enclave {name} {size}" for name, size in scenario.enclaves]
@@ -155,6 +157,12 @@ class _Reader:
         if "reg" in kinds and "secs" not in kinds:
             self.error("boot: a regular page is the child of a secs")
         self.once("boot", kinds)
+
+    def on_machine(self, rest: str) -> None:
+        words = tuple(rest.split())
+        if not words or not set(words) <= set(MACHINE) or len(set(words)) < len(words):
+            self.error(f"machine: each once of {', '.join(MACHINE)}")
+        self.once("machine", words)
 
     def on_ksgxd(self, rest: str) -> None:
         self.once("ksgxd", True)

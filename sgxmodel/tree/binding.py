@@ -55,6 +55,7 @@ class Config(Structure):
         ("va_slots", c_int32),
         ("sgx2", c_int32),
         ("ksgxd", c_int32),
+        ("machine", c_int32),
         ("enclaves", c_int32),
         ("size", c_int32 * ENCLAVES),
         ("processes", c_int32),

@@ -201,6 +201,8 @@ def _names(source: Source) -> list[str]:
         out.append("-DHAVE_GLOBAL_LRU")
     if "encl_owner" in text:
         out.append("-DHAVE_ENCL_OWNER")
+    if re.search(r"sgx_numa_nodes\[\w+\]\.size", text):
+        out.append("-DHAVE_NODE_SIZE")
     return out
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import attrs
 
 from sgxmodel.errors import ScenarioError
-from sgxmodel.scenario.model import VERBS, CallSpec, Scenario, result_name
+from sgxmodel.scenario.model import MACHINE, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.tree import binding
 from sgxmodel.tree.binding import Call, Config
 
@@ -118,6 +118,8 @@ SEEN = {
     ),
 }
 """The engine's numbers of paths (enum eng_seen), in the words of the model's companions."""
+MACHINE_BITS = {word: 1 << number for number, word in enumerate(MACHINE)}
+"""The bits of enum eng_machine."""
 RIGHTS = {"r": 1, "w": 2, "x": 4}
 TYPE_NUMBERS = {"tcs": 1, "reg": 2, "trim": 4}
 HOLDS = {"secs": 0, "tcs": 1, "reg": 2, "va": 3, "none": -1}
@@ -163,6 +165,7 @@ def plan(scenario: Scenario) -> Plan:
     config.scan, config.low, config.high = scenario.scan, scenario.low, scenario.high
     config.va_slots = scenario.va_slots
     config.sgx2, config.ksgxd = int(scenario.sgx2), int(scenario.ksgxd)
+    config.machine = sum(MACHINE_BITS[word] for word in scenario.machine)
     config.enclaves = len(scenario.enclaves)
     for i, (_, size) in enumerate(scenario.enclaves):
         config.size[i] = size

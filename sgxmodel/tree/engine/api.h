@@ -49,6 +49,18 @@ enum eng_seen {
 };
 
 /*
+ * What the machine is or lacks when sgx_init() runs: bits of eng_config.machine.  Where a
+ * section is meant, it is the last one.
+ */
+enum eng_machine {
+	MACHINE_NO_SGX, MACHINE_NO_SGX1, MACHINE_NO_LAUNCH_CONTROL, MACHINE_NO_VMX,
+	MACHINE_NO_SECTION, MACHINE_STRANGE_SECTION, MACHINE_FAR_SECTION, MACHINE_NO_NODE,
+	MACHINE_ONE_NODE, MACHINE_NO_NODE_MEMORY, MACHINE_NO_PAGE_MEMORY, MACHINE_NO_REMAP,
+	MACHINE_NO_THREAD, MACHINE_NO_PROVISION_DEVICE, MACHINE_NO_ENCLAVE_DEVICE,
+	MACHINE_NO_VEPC_DEVICE,
+};
+
+/*
  * Results of calls beside 0 and -errno.  Of a range of which n pages were done before the
  * result: the result plus n times RESULT_AFTER.
  */
@@ -69,6 +81,7 @@ struct eng_config {
 	int32_t epc[8];			/* pages per node */
 	int32_t scan, low, high, va_slots;
 	int32_t sgx2, ksgxd;
+	int32_t machine;
 	int32_t enclaves;
 	int32_t size[ENG_ENCLAVES];	/* pages */
 	int32_t processes;		/* one for each enclave, then children, not born yet */

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* The machine, its boot, one run, many runs. */
+/* The boot, one run, many runs. */
 #include <stdlib.h>
 
 #include "engine.h"
@@ -8,75 +8,6 @@
 
 struct eng_tunables eng_tunables;
 static int section_pages[9];		/* nodes without EPC have no section */
-
-/* -- what the boot code asks the machine ------------------------------------------------------ */
-
-enum { FEATURE_SGX = 1, FEATURE_SGX_LC, FEATURE_SGX2, FEATURE_OSXSAVE, FEATURE_VMX };
-
-int eng_cpu_feature(int feature)
-{
-	return feature == FEATURE_SGX2 ? keep->config.sgx2 : 1;
-}
-
-void eng_cpuid(unsigned int leaf, unsigned int sub, unsigned int *regs);
-void eng_cpuid(unsigned int leaf, unsigned int sub, unsigned int *regs)
-{
-	u64 pa, size;
-	int node = -1, seen = 0;
-
-	memset(regs, 0, 4 * sizeof(*regs));
-	if (leaf != 0x12)
-		return;
-	if (sub == 0) {
-		regs[0] = 3;		/* SGX1 and SGX2 */
-		regs[1] = 1;
-		return;
-	}
-	if (sub == 1) {
-		regs[0] = regs[2] = ~0U;
-		return;
-	}
-	for (int i = 0; i < keep->config.nodes; i++)
-		if (keep->config.epc[i] && seen++ == (int)sub - 2)
-			node = i;
-	if (node < 0)
-		return;			/* type 0: no more sections */
-	pa = EPC_PHYS + node * EPC_STRIDE;
-	size = (u64)keep->config.epc[node] << 12;
-	regs[0] = 1 | (u32)pa;
-	regs[1] = pa >> 32;
-	regs[2] = 1 | (u32)size;
-	regs[3] = size >> 32;
-}
-
-int eng_next_node(int node, unsigned long mask)
-{
-	for (int i = 1; i <= 64; i++)
-		if (mask >> ((node + i) & 63) & 1)
-			return (node + i) & 63;
-	return 64;
-}
-
-int eng_nr_nodes(void)
-{
-	return keep->config.nodes;
-}
-
-int eng_node_of_current(void)
-{
-	return cur()->node;
-}
-
-int eng_node_of_phys(unsigned long long pa)
-{
-	return (int)((pa - EPC_PHYS) / EPC_STRIDE);
-}
-
-void *eng_memremap(unsigned long long pa, unsigned long size)
-{
-	(void)size;
-	return (void *)(EPC_VIRT + (pa - EPC_PHYS));
-}
 
 /* -- tasks of a scenario ------------------------------------------------------------------------- */
 
@@ -215,6 +146,7 @@ static void end_main(struct task *t)
 	wait_on(WAIT_IDLE, NULL, 0);
 	vepc_end();
 	memcg_end();
+	machine_end();
 	race_join_all();
 	W.quiet++;
 	probe_end(W.leaked ? 1 : mem_check_leaks());
@@ -237,15 +169,18 @@ static void setup_main(struct task *t)
 	int ret;
 
 	dirty_epc();
+	machine_begin();
 	ret = eng_tree_initcall();
-	if (ret) {
+	if (machine_made(ret)) {
+		probe_nodes();
+		if (!keep->config.dirty)
+			settle();
+		W.task[W.ksgxd].wait = WAIT_PARKED;
+		mem_mark_baseline();
+	} else if (!keep->config.machine) {
 		snprintf(keep->error, sizeof(keep->error), "sgx_init() gives %d", ret);
 		sched_finish();
 	}
-	if (!keep->config.dirty)
-		settle();
-	W.task[W.ksgxd].wait = WAIT_PARKED;
-	mem_mark_baseline();
 	for (t->call = 0; t->call < t->calls && !*keep->error; t->call++) {
 		t->in_call = 1;
 		ret = user_call(t, &keep->calls[t->call]);
@@ -305,7 +240,7 @@ static void open_stage(const struct eng_config *c)
 	W.task[W.end].wait = WAIT_NONE;
 	W.task[W.setup].wait = WAIT_PARKED;
 	/* Awake, as in the model: something before the set-up may have woken it. */
-	if (c->ksgxd)
+	if (c->ksgxd && !eng_no_driver())
 		W.task[W.ksgxd].wait = WAIT_NONE;
 	memcpy(W.fail, c->fail, sizeof(W.fail));
 	W.step = W.accesses = 0;

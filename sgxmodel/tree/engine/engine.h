@@ -255,6 +255,16 @@ void crash_init(void);
 void crash_guard(void);
 void crash_unguard(void);
 
+/* -- the machine (machine.c) ------------------------------------------------------------- */
+
+void machine_begin(void);
+int machine_made(int ret);
+void machine_end(void);
+int machine_alloc_fails(void);
+int machine_thread_fails(void);
+unsigned long epc_pfn(int node, int frame);
+void *epc_of_pfn(unsigned long pfn);
+
 /* -- around the driver ------------------------------------------------------------------- */
 
 /* mm.c */
@@ -361,6 +371,7 @@ void probe_encl_unlock(const struct eng_lock *lock);
 void probe_passes(void);
 void probe_encl(void *private_data);
 void probe_encl_quiet(void *private_data);
+void probe_nodes(void);
 void probe_quiet(void);
 void probe_observe(void);
 void probe_end(int leaks);

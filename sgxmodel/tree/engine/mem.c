@@ -186,7 +186,7 @@ void *eng_alloc(size_t size, unsigned int gfp, const char *what, const char *fun
 	HERE();
 	if (gfp & 1)
 		eng_might_sleep(func);
-	if (failure >= 0 && fail_on_request(failure))
+	if ((failure >= 0 && fail_on_request(failure)) || machine_alloc_fails())
 		return NULL;
 	p = take(size, what, func);
 	/* What kmalloc() leaves behind is no zeroes, but the same in each run. */

@@ -95,6 +95,7 @@ int eng_signal_pending(void);
 void eng_force_sig(int sig);
 int eng_kthread_should_stop(void);
 struct task_struct *eng_kthread_run(int (*fn)(void *), void *data);
+void eng_kthread_stop(struct task_struct *task);
 
 /* -- mm.c ------------------------------------------------------------------------------ */
 
@@ -250,7 +251,7 @@ int hw_emodt(uint64_t flags, void *addr);
 int hw_edbgrd(void *addr, unsigned long *data);
 int hw_edbgwr(void *addr, unsigned long data);
 
-/* -- boot.c ---------------------------------------------------------------------------- */
+/* -- boot.c, machine.c ---------------------------------------------------------------------------- */
 
 /* What a scenario sets and the kernel has as constants (see unity). */
 struct eng_tunables {
@@ -264,6 +265,10 @@ int eng_nr_nodes(void);
 int eng_node_of_current(void);
 int eng_node_of_phys(unsigned long long pa);
 void *eng_memremap(unsigned long long pa, unsigned long size);
+void eng_memunmap(const void *addr);
+int eng_misc_register(const char *name);
+void eng_misc_deregister(const char *name);
+int eng_no_driver(void);
 void eng_ipi(unsigned long mask);
 
 #endif

@@ -619,6 +619,15 @@ void stop_ksgxd(void)
 		eng_cond_resched("kthread_stop");
 }
 
+void eng_kthread_stop(struct task_struct *task)
+{
+	HERE();
+	eng_might_sleep(driver_function());
+	if (task != &W.task[W.ksgxd].pub)
+		fatal("6-references", driver_function(), "kthread_stop of what is no thread");
+	stop_ksgxd();
+}
+
 static int (*kthread_fn)(void *);
 static void *kthread_data;
 
@@ -632,7 +641,7 @@ struct task_struct *eng_kthread_run(int (*fn)(void *), void *data)
 {
 	struct task *t = &W.task[W.ksgxd];
 
-	if (kthread_fn)
+	if (kthread_fn || machine_thread_fails())
 		return (struct task_struct *)-12L;	/* one thread is all that there is room for */
 	kthread_fn = fn;
 	kthread_data = data;

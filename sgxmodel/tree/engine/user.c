@@ -144,7 +144,7 @@ static unsigned long pfn_of(int frame)
 
 	while (frame >= keep->config.epc[node])
 		frame -= keep->config.epc[node++];
-	return (EPC_PHYS + node * EPC_STRIDE + frame * 4096UL) >> 12;
+	return epc_pfn(node, frame);
 }
 
 static u8 bad[ENG_FRAMES];

@@ -27,7 +27,8 @@ struct miscdevice {
 
 int shim_misc_register(struct miscdevice *dev);
 #define misc_register(dev) shim_misc_register(dev)
-#define misc_deregister(dev) ((void)(dev))
+void shim_misc_deregister(struct miscdevice *dev);
+#define misc_deregister(dev) shim_misc_deregister(dev)
 
 #define fput(f) eng_fput(f)
 #define fget(fd) eng_fget(fd)

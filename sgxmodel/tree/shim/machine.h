@@ -54,7 +54,7 @@ typedef struct {
 
 #define MEMREMAP_WB 1
 #define memremap(pa, size, flags) eng_memremap(pa, size)
-#define memunmap(p) ((void)(p))
+#define memunmap(p) eng_memunmap(p)
 
 struct crypto_shash;
 #define CRYPTO_ALG_ASYNC 0x80

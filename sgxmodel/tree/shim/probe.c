@@ -57,19 +57,36 @@ const char *epcm_kind(int frame);
 
 static const struct file_operations *encl_fops, *vepc_fops;
 
+HARNESS static const struct file_operations **fops_of(const struct miscdevice *dev)
+{
+	if (!dev->fops || !dev->fops->mmap)
+		return NULL;
+	return dev->fops->get_unmapped_area ? &encl_fops : &vepc_fops;
+}
+
 HARNESS int shim_misc_register(struct miscdevice *dev)
 {
-	if (dev->fops && dev->fops->mmap && dev->fops->get_unmapped_area)
-		encl_fops = dev->fops;
-	else if (dev->fops && dev->fops->mmap)
-		vepc_fops = dev->fops;
-	return 0;
+	const struct file_operations **fops = fops_of(dev);
+	int ret = eng_misc_register(dev->name);
+
+	if (!ret && fops)
+		*fops = dev->fops;
+	return ret;
+}
+
+HARNESS void shim_misc_deregister(struct miscdevice *dev)
+{
+	eng_misc_deregister(dev->name);
+	if (fops_of(dev))
+		*fops_of(dev) = NULL;
 }
 
 /* -- the way in --------------------------------------------------------------------------- */
 
 HARNESS int tree_open(struct file *file)
 {
+	if (!encl_fops)
+		return -ENOENT;
 	file->f_op = encl_fops;
 	return encl_fops->open(&file->inode, file);
 }
@@ -81,6 +98,8 @@ HARNESS int tree_release(struct file *file)
 
 HARNESS int tree_vepc_open(struct file *file)
 {
+	if (!vepc_fops)
+		return -ENOENT;
 	file->f_op = vepc_fops;
 	return vepc_fops->open(&file->inode, file);
 }
@@ -489,7 +508,7 @@ HARNESS static void check_waiting(const struct eng_lock *released)
 
 HARNESS void probe_pages(const struct eng_lock *released)
 {
-	if (!sgx_numa_nodes || !sgx_nr_epc_sections)
+	if (!sgx_numa_nodes || !sgx_nr_epc_sections || eng_no_driver())
 		return;
 	walk_all();
 	check_waiting(released);
@@ -534,11 +553,39 @@ HARNESS int probe_encl_ready(void *private_data, int page, int sgx2, unsigned lo
 	return sgx2 ? 2 : 0;
 }
 
+/* What sgx_page_cache_init() has made of the sections: each on its node, which knows its size. */
+HARNESS void probe_nodes(void)
+{
+	for (int nid = 0; nid < eng_nr_nodes(); nid++) {
+		unsigned long size = 0;
+
+		for (int i = 0; i < sgx_nr_epc_sections; i++) {
+			const struct sgx_epc_section *s = &sgx_epc_sections[i];
+			int home = eng_node_of_phys(s->phys_addr);
+
+			if (s->node == &sgx_numa_nodes[nid])
+				size += eng_section_pages(i) * PAGE_SIZE;
+			if ((home < 0 ? 0 : home) == nid && s->node != &sgx_numa_nodes[nid])
+				violate("11-free-count", "sgx_page_cache_init",
+					"EPC section %d is of node %d, and not in its pool", i, nid);
+		}
+#ifdef HAVE_NODE_SIZE
+		if (size && sgx_numa_nodes[nid].size != size)
+			violate("11-free-count", "sgx_page_cache_init",
+				"node %d says that it has %lu bytes of EPC\nits sections have %lu",
+				nid, (unsigned long)sgx_numa_nodes[nid].size, size);
+#endif
+	}
+}
+
 /* Nothing is under way: the counter is what can be allocated. */
 HARNESS void probe_quiet(void)
 {
-	int free = walk_all();
+	int free;
 
+	if (eng_no_driver())
+		return;
+	free = walk_all();
 	if (sgx_nr_free_pages.counter != free)
 		violate("11-free-count", "sgx_free_epc_page",
 			"sgx_nr_free_pages is %ld, but %d pages can be allocated",
@@ -574,7 +621,7 @@ HARNESS static void lost(const struct sgx_epc_page *page, int n)
 HARNESS void probe_end(int leaks)
 {
 	probe_quiet();
-	if (leaks || eng_stopping())
+	if (leaks || eng_stopping() || eng_no_driver())
 		return;
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
 		for (int n = 0; n < eng_section_pages(i); n++) {

@@ -139,7 +139,7 @@ struct task_struct;
 #define set_freezable() ((void)0)
 #define try_to_freeze() 0
 #define kthread_should_stop() eng_kthread_should_stop()
-#define kthread_stop(t) ((void)(t))
+#define kthread_stop(t) eng_kthread_stop(t)
 #define kthread_run(fn, data, name) eng_kthread_run(fn, data)
 
 #endif

@@ -92,6 +92,7 @@ __shim bool is_power_of_2(unsigned long n)
 #define MAX_ERRNO 4095
 #define EPERM 1
 #define EINTR 4
+#define ENOENT 2
 #define EIO 5
 #define ENXIO 6
 #define EBADF 9
