@@ -305,12 +305,24 @@ class _Reader:
         if "stop-ksgxd" in verbs and not verbs <= {"stop-ksgxd", "poison"}:
             self.error("stop-ksgxd: sgx_init() has failed, so nobody can open the device")
 
+    def one_file_at_a_time(self) -> None:
+        """A name stands for one file: nobody may have the old one when it is opened again."""
+        opened = [call.args[0] for call in self.every_call() if call.verb == "open"]
+        for name in {n for n in opened if opened.count(n) > 1}:
+            users = sum(any(name in call.args[:1] for call in t.calls) for t in self.tasks)
+            if users > 1 or name in self.children.values():
+                self.error(
+                    f"open: '{name}' is opened twice, so only one task may use it, "
+                    "and it can have no child"
+                )
+
     def finish(self) -> Scenario:
         if "name" not in self.values:
             self.error("no 'scenario NAME' line")
         if not self.tasks:
             self.error("no task")
         self.at_boot()
+        self.one_file_at_a_time()
         known = {t.name for t in self.tasks}
         opened = [c.args[0] for c in self.every_call() if c.verb == "open"]
         for name in opened:

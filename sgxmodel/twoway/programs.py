@@ -42,7 +42,10 @@ def program(seed: int, length: int = 32) -> Scenario:
         calls += _life(rng, name, size)
     calls += [CallSpec("vepc-open", (name,)) for name, _ in cast.vepcs]
     while len(calls) < length:
-        calls.append(_call(rng, cast, sum(epc)))
+        call = _call(rng, cast, sum(epc))
+        calls.append(call)
+        if call.verb == "close" and not cast.children and rng.random() < 0.5:
+            calls += _life(rng, call.args[0], dict(cast.enclaves)[call.args[0]])
     if cast.children:  # a child is born once
         calls.insert(rng.randrange(len(calls)), CallSpec("fork", ("A", "C")))
     low = rng.randint(1, 4)
@@ -232,7 +235,6 @@ def _phrase(rng: Random, cast: Cast) -> tuple[CallSpec, ...]:
         f"add A {pages} tcs; add A {page} reg",
         f"munmap A; mmap A rw; touch A {page}",
         f"mprotect A {page} r; touch A {page}; mprotect A {page} rwx",
-        f"close A; open A; create-debug A; add A {page} reg",
     ]
     if cast.vepcs:
         phrases += [
