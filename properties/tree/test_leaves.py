@@ -4,7 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from ctypes import Structure, byref, c_uint64, c_void_p, create_string_buffer
+from ctypes import (
+    Structure,
+    byref,
+    c_char_p,
+    c_size_t,
+    c_uint,
+    c_uint64,
+    c_void_p,
+    create_string_buffer,
+)
 from typing import Any
 
 import pytest
@@ -42,6 +51,14 @@ class Cpu:
     def eaug(self, n: int, secs: int, at: int) -> int:
         return self("eaug", page(secs), c_uint64(BASE + at * 4096), page(n))
 
+    def einit(self, n: int, signer: bytes = b"s", key: bytes = b"s") -> int:
+        """``key``: whose the launch key in the CPU's registers is."""
+        digest = (c_uint64 * 4)()
+        self.leaf("eng_digest")(c_char_p(key), c_size_t(1), digest)
+        for i, word in enumerate(digest):
+            self.leaf("eng_wrmsr")(c_uint(0x8C + i), c_uint64(word))
+        return self("einit", page(n), c_char_p(signer), c_size_t(1))
+
     def emodt(self, n: int, kind: int) -> int:
         return self("emodt", c_uint64(kind << 8), page(n))
 
@@ -77,8 +94,9 @@ def test_build_time(cpu: Cpu) -> None:
     assert cpu.eadd(3, 2, 1) == PF
     assert cpu.eadd(3, 0, 4) == GP
     assert cpu.eadd(3, 0, 1, kind=3) == GP
-    assert cpu("einit", page(0)) == 0
-    assert cpu("einit", page(0)) == GP
+    assert cpu.einit(0, key=b"t") == 16
+    assert cpu.einit(0) == 0
+    assert cpu.einit(0) == GP
     assert cpu.eadd(3, 0, 1) == GP
     assert cpu("epa", page(1)) == PF
 
@@ -137,7 +155,7 @@ def test_occupied_slot(cpu: Cpu) -> None:
 
 def test_run_time(cpu: Cpu) -> None:
     assert cpu.eaug(3, 0, 1) == GP
-    assert cpu("einit", page(0)) == 0
+    assert cpu.einit(0) == 0
     assert cpu.eaug(3, 0, 4) == GP
     assert cpu.eaug(1, 0, 1) == PF
     assert cpu.eaug(3, 0, 1) == 0

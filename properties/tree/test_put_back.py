@@ -52,8 +52,12 @@ FAULTS = {
     "not-accepted": [("ioctl.c", "if (!encls_faulted(ret) || ENCLS_TRAPNR(ret) != X86_TRAP_PF)",
                       "if (0)")],
     "not-trimmed": [("ioctl.c", "if (entry->type != SGX_PAGE_TYPE_TRIM)", "if (0)")],
+    "not-told": [("main.c", "\t\tforce_sig(SIGBUS);\n", "\t\t;\n")],
+    "told-anyway": [("main.c", "if (flags & MF_ACTION_REQUIRED)", "if (1)")],
 }  # fmt: skip
 WHERE = {
+    "not-told": ("exit-poison", ("15-errno", "arch_memory_failure")),
+    "told-anyway": ("poison-reclaim", ("15-errno", "arch_memory_failure")),
     "head": ("young-head", ("14-progress", "sgx_reclaim_pages")),
     "unmarked": ("retype-reclaim", ("1-one-list", "sgx_mark_page_reclaimable")),
     "uncounted": ("remove-reclaim", ("12-va-slots", "sgx_encl_shrink")),
@@ -86,6 +90,24 @@ def test_found(tree: Path, scratch: Path, fault: str) -> None:
     assert key not in kinds(tree, name, 3000)
     first = [first_seen(copy, name, key, 20_000, seed) for seed in range(10)]
     assert median(first) < 6000, first
+
+
+STALE = {
+    "the driver's": ("\t\t\tsgx_update_lepubkeyhash(mrsigner);\n", "ioctl.c", "-1",
+                     "open A; create A; init A"),
+    "KVM's": ("\t\tsgx_update_lepubkeyhash(lepubkeyhash);\n", "virt.c", "16",
+              "vepc-open V; guest-ecreate V 0; guest-einit V 0"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("whose", STALE)
+def test_einit_with_the_launch_key_of_somebody_else(tree: Path, scratch: Path, whose: str) -> None:
+    line, file, result, calls = STALE[whose]
+    text = f"scenario einit\nepc 5\nenclave A 1\nvepc V 1\nsetup {calls}\ntask T: reclaim\n"
+    assert not runner(tree, text).early
+    copy = edited(tree, scratch / tree.name / file, [(file, line, "")])
+    with pytest.raises(TreeError, match=f"gives {result}"):
+        runner(copy, text)
 
 
 CRASHES = {

@@ -19,7 +19,7 @@ from sgxmodel.driver.structs import (
     sgx_get_epc_virt_addr,
 )
 from sgxmodel.hardware.epcm import ENCLS_WARN, GP, NAMES, SGX_CHILD_PRESENT
-from sgxmodel.hardware.guest import GUEST_EADD, GUEST_ECREATE, VEPC_EREMOVE
+from sgxmodel.hardware.guest import GUEST_EADD, GUEST_ECREATE, GUEST_EINIT, VEPC_EREMOVE
 from sgxmodel.kernel.list import (
     INIT_LIST_HEAD,
     list_add_tail,
@@ -322,7 +322,7 @@ def guest_touch(file: vepc_file, index: int) -> Any:
 
 @kernel
 def guest_ecreate(file: vepc_file, index: int) -> Any:
-    """A guest makes a page a SECS."""
+    """A guest makes a page a SECS; KVM may trap ECREATE: sgx_virt_ecreate()."""
     vepc = vepc_get(file)
     if IS_ERR(vepc):
         return vepc
@@ -330,6 +330,20 @@ def guest_ecreate(file: vepc_file, index: int) -> Any:
     if ret == VM_FAULT_NOPAGE:
         epc_page = xa_load(vepc.page_array, index)
         ret = leaf_name(GUEST_ECREATE(sgx_get_epc_virt_addr(epc_page), file))
+    vepc_put(file)
+    return ret
+
+
+@kernel
+def guest_einit(file: vepc_file, index: int) -> Any:
+    """A guest makes its enclave executable; KVM traps EINIT: sgx_virt_einit()."""
+    vepc = vepc_get(file)
+    if IS_ERR(vepc):
+        return vepc
+    ret: Any = vepc_populate(vepc, index)
+    if ret == VM_FAULT_NOPAGE:
+        epc_page = xa_load(vepc.page_array, index)
+        ret = leaf_name(GUEST_EINIT(sgx_get_epc_virt_addr(epc_page), file))
     vepc_put(file)
     return ret
 
@@ -365,6 +379,8 @@ CALLS = (
     Verb("guest-touch", guest_touch, ("vepc", "vpage"), GUEST, "a guest reads a page"),
     Verb("guest-ecreate", guest_ecreate, ("vepc", "vpage"), (*GUEST, "#PF"),
          "a guest makes a page a SECS"),
+    Verb("guest-einit", guest_einit, ("vepc", "vpage"), (*GUEST, "#PF", "#GP"),
+         "a guest makes the enclave of a SECS executable"),
     Verb("guest-eadd", guest_eadd, ("vepc", "vpage", "vepc", "vpage"), (*GUEST, "#PF"),
          "a guest makes a page a child of that SECS"),
 )  # fmt: skip

@@ -40,6 +40,14 @@ def GUEST_ECREATE(S: State, p: frame, mapping: Any) -> int:
 
 
 @primitive(access="none")
+def GUEST_EINIT(S: State, p: frame, mapping: Any) -> int:
+    """EINIT in a guest."""
+    if not S[mapping.fd]:
+        return PF
+    return int(_leaf(encls.EINIT)(S, p))
+
+
+@primitive(access="none")
 def GUEST_EADD(S: State, p: frame, secs: frame, mappings: tuple[Any, Any]) -> int:
     """EADD in a guest, to a SECS that may lie in another virtual EPC."""
     if not all(S[mapping.fd] for mapping in mappings):

@@ -56,7 +56,16 @@ EARLY = ("signal", "shrink", "direct", "poison", "reclaim")
 """Calls that need no lock of an enclave or address space: they do not wait for the first task."""
 NEXT = (
     *("open", "create", "add", "init", "touch", "run", "accept", "restrict", "modify", "remove"),
-    *("create-debug", "peek", "poke", "vepc-open", "guest-touch", "guest-ecreate", "guest-eadd"),
+    *(
+        "create-debug",
+        "peek",
+        "poke",
+        "vepc-open",
+        "guest-touch",
+        "guest-ecreate",
+        "guest-eadd",
+        "guest-einit",
+    ),
 )
 """The life of an enclave, then of a guest, in this order."""
 LATE = ("munmap-page", "mprotect", "munmap", "mmap", "poison-at", "vepc-remove-all")

@@ -26,6 +26,7 @@ GUESTS = (
     CallSpec("guest-touch", ("V", "0")),
     CallSpec("guest-ecreate", ("V", "0")),
     CallSpec("guest-eadd", ("V", "1", "V", "0")),
+    CallSpec("guest-einit", ("V", "0")),
     CallSpec("vepc-remove-all", ("V",)),
     CallSpec("vepc-close", ("V",)),
 )

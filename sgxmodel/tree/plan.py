@@ -20,7 +20,7 @@ VERB_NUMBERS = {
             "close", "reclaim", "direct", "poison", "poison-at", "signal", "run", "exit", "mmap",
             "fork", "munmap-page", "mprotect", "restrict", "create-debug", "peek", "poke",
             "vepc-open", "vepc-close", "vepc-remove-all", "guest-touch", "guest-ecreate",
-            "guest-eadd", "stop-ksgxd", "shrink",
+            "guest-eadd", "stop-ksgxd", "shrink", "guest-einit",
         )
     )
 }  # fmt: skip

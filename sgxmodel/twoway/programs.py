@@ -139,8 +139,10 @@ def _guest(rng: Random, cast: Cast) -> CallSpec:
             return CallSpec("vepc-close", (name,))
         case 1:
             return CallSpec("vepc-remove-all", (name,))
-        case 2 | 3 | 4:
+        case 2 | 3:
             return CallSpec("guest-touch", (name, page))
+        case 4:
+            return CallSpec("guest-einit", (name, page))
         case 5 | 6 | 7:
             return CallSpec("guest-ecreate", (name, page))
     other, room = rng.choice(cast.vepcs)
@@ -238,7 +240,7 @@ def _phrase(rng: Random, cast: Cast) -> tuple[CallSpec, ...]:
     ]
     if cast.vepcs:
         phrases += [
-            f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; vepc-close {V}",
+            f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; guest-einit {V} 0; vepc-close {V}",
             f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; vepc-remove-all {V}",
             f"vepc-close {V}; vepc-open {V}; guest-touch {V} 0",
             f"vepc-remove-all {W}; guest-ecreate {W} 0; vepc-remove-all {W}; vepc-close {W}",

@@ -66,6 +66,7 @@ struct task {
 	struct held held[HELD_MAX];
 	int node;
 	int signal;
+	int bus_error;			/* SIGBUS was sent to it */
 	int yields;			/* waits for the others' next move: a retry */
 	int retries;
 	int mutexes;			/* taken by its present call */
@@ -86,6 +87,8 @@ struct task {
 	struct mm_struct *mm;
 	int inside;			/* enclave id whose thread runs here, or 0 */
 	u32 entry_epoch;
+	u64 signer[4];			/* IA32_SGXLEPUBKEYHASH */
+	int guest;			/* what it does is a guest's */
 	int tlb_page, tlb_frame, tlb_mm;
 	int priority;
 	int depth;			/* shadow call stack: pc inside each function */
@@ -255,6 +258,8 @@ void crash_init(void);
 void crash_guard(void);
 void crash_unguard(void);
 
+enum { CPU_SGX = 1, CPU_LAUNCH_CONTROL, CPU_SGX2, CPU_OSXSAVE, CPU_VMX };
+
 /* -- the machine (machine.c) ------------------------------------------------------------- */
 
 void machine_begin(void);
@@ -356,6 +361,8 @@ int tree_open(struct file *file);
 int tree_release(struct file *file);
 int tree_vepc_open(struct file *file);
 long tree_vepc_remove_all(struct file *file);
+int tree_virt_ecreate(uint64_t size, void *secs);
+int tree_virt_einit(void *secs);
 int tree_mmap(struct file *file, struct vm_area_struct *vma);
 int tree_fault(struct vm_area_struct *vma, unsigned long addr);
 long tree_ioctl(struct file *file, const struct eng_call *call, int encl, long *done);
@@ -363,7 +370,7 @@ void tree_vma_open(struct vm_area_struct *vma);
 int tree_mprotect(struct vm_area_struct *vma, unsigned long start, unsigned long end,
 		  unsigned long flags);
 int tree_access(struct vm_area_struct *vma, unsigned long addr, void *word, int write);
-int tree_memory_failure(unsigned long pfn);
+int tree_memory_failure(unsigned long pfn, int consumed);
 void tree_reclaim(void);
 void tree_direct(void);
 void probe_pages(const struct eng_lock *released);

@@ -15,6 +15,7 @@
 
 enum {
 	INVALID_SIGNATURE = 8, MAC_COMPARE_FAIL = 9, NOT_TRACKED = 11, VA_SLOT_OCCUPIED = 12,
+	INVALID_EINITTOKEN = 16,
 	CHILD_PRESENT = 13, ENCLAVE_ACT = 14, ENTRYEPOCH_LOCKED = 15, PREV_TRK_INCMPL = 17,
 	PG_IS_SECS = 18, PAGE_ATTRIBUTES_MISMATCH = 19, PAGE_NOT_MODIFIABLE = 20,
 	PAGE_NOT_BLOCKED = 10, BLKSTATE = 3, PG_INVLD = 6, NOTBLOCKABLE = 30,
@@ -219,18 +220,23 @@ int hw_eextend(void *secs_addr, void *addr)
 	return secs_of(p) != secs || secs->initialized ? GP : 0;
 }
 
-int hw_einit(void *secs_addr)
+/* The launch key has to be that of who signed, on the CPU that executes this. */
+int hw_einit(void *secs_addr, const void *modulus, size_t len)
 {
 	struct frame *secs = at(secs_addr);
+	u64 signer[4];
 
 	HERE();
 	begin();
-	if (fail_on_request(FAIL_EINIT))
+	if (!cur()->guest && fail_on_request(FAIL_EINIT))
 		return traced("EINIT", secs, INVALID_SIGNATURE);
 	if (!is_secs(secs))
 		return traced("EINIT", secs, PF);
 	if (secs->initialized)
 		return traced("EINIT", secs, GP);
+	eng_digest(modulus, len, signer);
+	if (eng_cpu_feature(CPU_LAUNCH_CONTROL) && memcmp(signer, cur()->signer, sizeof(signer)))
+		return traced("EINIT", secs, INVALID_EINITTOKEN);
 	secs->initialized = 1;
 	return traced("EINIT", secs, 0);
 }

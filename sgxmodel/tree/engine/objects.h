@@ -237,7 +237,7 @@ struct eng_secs {
 int hw_ecreate(const struct eng_secs *template, void *addr);
 int hw_eadd(void *secs, uint64_t linaddr, uint64_t flags, const void *contents, void *addr);
 int hw_eextend(void *secs, void *addr);
-int hw_einit(void *secs);
+int hw_einit(void *secs, const void *modulus, size_t len);
 int hw_eremove(void *addr);
 int hw_epa(void *addr);
 int hw_eblock(void *addr);
@@ -270,5 +270,7 @@ int eng_misc_register(const char *name);
 void eng_misc_deregister(const char *name);
 int eng_no_driver(void);
 void eng_ipi(unsigned long mask);
+void eng_wrmsr(unsigned int msr, unsigned long long value);
+int eng_digest(const void *data, size_t len, void *out);
 
 #endif

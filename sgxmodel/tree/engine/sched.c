@@ -595,7 +595,7 @@ int eng_signal_pending(void)
 
 void eng_force_sig(int sig)
 {
-	(void)sig;
+	cur()->bus_error = sig == 7;
 }
 
 int eng_kthread_should_stop(void)

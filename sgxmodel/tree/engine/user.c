@@ -149,11 +149,20 @@ static unsigned long pfn_of(int frame)
 
 static u8 bad[ENG_FRAMES];
 
-static int memory_error(int frame)
+/* ``consumed``: by this very task, which is to get SIGBUS. */
+static int memory_error(int frame, int consumed)
 {
+	int ret;
+
 	sometimes(bad[frame] ? SEEN_BAD_TWICE : epcm[frame].valid ? SEEN_USED_BAD : SEEN_FREE_BAD);
 	bad[frame] = 1;
-	return tree_memory_failure(pfn_of(frame));
+	cur()->bus_error = 0;
+	ret = tree_memory_failure(pfn_of(frame), consumed);
+	if (!ret && cur()->bus_error != consumed)
+		violate("15-errno", "arch_memory_failure", consumed ?
+			"who has consumed bad data goes on with it\nno SIGBUS is sent" :
+			"SIGBUS is sent to who has not touched the bad page");
+	return ret;
 }
 
 static int do_poison_at(const struct eng_call *call)
@@ -165,7 +174,7 @@ static int do_poison_at(const struct eng_call *call)
 		sometimes(SEEN_BAD_NOWHERE);
 		return 0;
 	}
-	return memory_error((int)(mm->pte[call->arg] >> 12) - 1);
+	return memory_error((int)(mm->pte[call->arg] >> 12) - 1, 1);
 }
 
 static int do_signal(int target)
@@ -246,7 +255,7 @@ static int call_of(struct task *task, const struct eng_call *call)
 		tree_direct();
 		return 0;
 	case V_POISON:
-		return memory_error(call->arg);
+		return memory_error(call->arg, 0);
 	case V_POISON_AT:
 		return do_poison_at(call);
 	case V_SIGNAL:
@@ -265,6 +274,7 @@ static int call_of(struct task *task, const struct eng_call *call)
 	case V_GUEST_TOUCH:
 	case V_GUEST_ECREATE:
 	case V_GUEST_EADD:
+	case V_GUEST_EINIT:
 		return vepc_call(call);
 	default:
 		return in_process(task, call);

@@ -89,12 +89,24 @@ static int leaf(int ret)
 	return ret & 0x40000000 ? 1000 + (ret & 0xff) : ret;
 }
 
+/* ECREATE and EINIT go through KVM, which traps them. */
 static int guest_ecreate(struct vepc *v, int page)
 {
-	struct eng_secs template = { .size = 4 * 4096 };
 	int ret = populate(v, page);
 
-	return ret ? ret : leaf(hw_ecreate(&template, virt_of(v, page)));
+	return ret ? ret : tree_virt_ecreate(4 * 4096, virt_of(v, page));
+}
+
+static int guest_einit(struct vepc *v, int page)
+{
+	int ret = populate(v, page);
+
+	if (ret)
+		return ret;
+	cur()->guest = 1;
+	ret = tree_virt_einit(virt_of(v, page));
+	cur()->guest = 0;
+	return ret;
 }
 
 static int guest_eadd(struct vepc *v, int page, struct vepc *other, int at)
@@ -130,6 +142,8 @@ static int on_open(const struct eng_call *call, struct vepc *v)
 		return populate(v, call->arg);
 	case V_GUEST_ECREATE:
 		return guest_ecreate(v, call->arg);
+	case V_GUEST_EINIT:
+		return guest_einit(v, call->arg);
 	}
 	if (!other->file)
 		return -EBADF;

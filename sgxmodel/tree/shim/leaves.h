@@ -46,7 +46,9 @@ __shim int __eextend(void *secs, void *addr)
 
 __shim int __einit(void *sigstruct, void *token, void *secs)
 {
-	return hw_einit(secs);
+	const struct sgx_sigstruct *by = sigstruct;
+
+	return hw_einit(secs, by->modulus, sizeof(by->modulus));
 }
 
 __shim int __eremove(void *addr)

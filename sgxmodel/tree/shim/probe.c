@@ -109,6 +109,35 @@ HARNESS long tree_vepc_remove_all(struct file *file)
 	return vepc_fops->unlocked_ioctl(file, SGX_IOC_VEPC_REMOVE_ALL, 0);
 }
 
+/* What KVM makes of a leaf that it has trapped, for the guest: 0, a code, or the fault. */
+HARNESS static int trapped(int ret, int trapnr)
+{
+	return ret == -EFAULT ? 1000 + trapnr : ret;
+}
+
+HARNESS int tree_virt_ecreate(u64 size, void *addr)
+{
+	struct sgx_secs secs = { .size = size };
+	struct sgx_pageinfo info = { .contents = (u64)(unsigned long)&secs };
+	int trapnr = 0, ret = sgx_virt_ecreate(&info, addr, &trapnr);
+
+	return trapped(ret, trapnr);
+}
+
+enum { HOST_SIGNER = 1, GUEST_SIGNER };
+
+HARNESS int tree_virt_einit(void *addr)
+{
+	struct sgx_sigstruct sigstruct = { .modulus = { GUEST_SIGNER } };
+	u8 token[304];
+	u64 hash[4];
+	int trapnr = 0, ret;
+
+	eng_digest(sigstruct.modulus, sizeof(sigstruct.modulus), hash);
+	ret = sgx_virt_einit(&sigstruct, token, addr, hash, &trapnr);
+	return trapped(ret, trapnr);
+}
+
 HARNESS int tree_mmap(struct file *file, struct vm_area_struct *vma)
 {
 	return file->f_op->mmap(file, vma);
@@ -150,9 +179,9 @@ HARNESS int tree_access(struct vm_area_struct *vma, unsigned long addr, void *wo
 	return ret;
 }
 
-HARNESS int tree_memory_failure(unsigned long pfn)
+HARNESS int tree_memory_failure(unsigned long pfn, int consumed)
 {
-	return arch_memory_failure(pfn, 0);
+	return arch_memory_failure(pfn, consumed ? MF_ACTION_REQUIRED : 0);
 }
 
 #ifdef ACTIVE
@@ -254,7 +283,7 @@ HARNESS static long ioctl_add(struct file *file, const struct eng_call *call, in
 
 HARNESS static long ioctl_init(struct file *file)
 {
-	struct sgx_sigstruct sigstruct = { .body = { .attributes_mask = 0 } };
+	struct sgx_sigstruct sigstruct = { .modulus = { HOST_SIGNER } };
 	struct sgx_enclave_init arg = { .sigstruct = (u64)(unsigned long)&sigstruct };
 
 	return encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_INIT, (unsigned long)&arg);
