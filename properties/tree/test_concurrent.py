@@ -166,6 +166,18 @@ setup open A; create A; add A 0 reg; init A
 task T1: touch A 0
 task T2: reclaim
 """,
+    "leaves of a guest, which do not fail on request": """
+scenario guest
+epc 8
+enclave A 1
+vepc V 2
+fail ecreate 1
+fail eadd 1
+fail einit 1
+setup vepc-open V; open A
+task T1: guest-ecreate V 0; guest-eadd V 1 V 0; guest-einit V 0
+task T2: create A
+""",
     "failures on request": """
 scenario failing
 epc 6

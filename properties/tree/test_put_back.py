@@ -54,8 +54,12 @@ FAULTS = {
     "not-trimmed": [("ioctl.c", "if (entry->type != SGX_PAGE_TYPE_TRIM)", "if (0)")],
     "not-told": [("main.c", "\t\tforce_sig(SIGBUS);\n", "\t\t;\n")],
     "told-anyway": [("main.c", "if (flags & MF_ACTION_REQUIRED)", "if (1)")],
+    "any-file": [("main.c", " != &sgx_provision_fops", " == &sgx_provision_fops && 0")],
+    "not-allowed": [("main.c", "\t*allowed_attributes |= SGX_ATTR_PROVISIONKEY;\n", "")],
 }  # fmt: skip
 WHERE = {
+    "any-file": ("provision", ("15-errno", "sgx_set_attribute")),
+    "not-allowed": ("provision", ("15-errno", "sgx_set_attribute")),
     "not-told": ("exit-poison", ("15-errno", "arch_memory_failure")),
     "told-anyway": ("poison-reclaim", ("15-errno", "arch_memory_failure")),
     "head": ("young-head", ("14-progress", "sgx_reclaim_pages")),

@@ -16,6 +16,7 @@ from sgxmodel.driver.structs import (
     EPERM,
     ERESTARTSYS,
     PFN_DOWN,
+    PROVISION,
     SGX_ENCL_CREATED,
     SGX_ENCL_INITIALIZED,
     SGX_ENCL_IOCTL,
@@ -255,6 +256,16 @@ def sgx_ioc_enclave_init(encl: sgx_encl) -> int:
     return ret
 
 
+@kernel
+def sgx_ioc_enclave_provision(encl: sgx_encl, descriptor: str) -> int:
+    """sgx_ioc_enclave_provision(): attributes_mask is not modelled, but who may change it."""
+    if copy_from_user():
+        return -EFAULT
+    if descriptor != PROVISION:
+        return -EINVAL
+    return 0
+
+
 # -- sgx_ioctl(): one at a time an enclave, by SGX_ENCL_IOCTL -----------------------------
 
 
@@ -311,10 +322,23 @@ def ioctl_init(proc: process) -> Any:
     return ret
 
 
+@part_of("sgx_ioctl")
+def ioctl_provision(proc: process, descriptor: str) -> Any:
+    """SGX_IOC_ENCLAVE_PROVISION."""
+    encl = ioctl_begin(proc)
+    if IS_ERR(encl):
+        return encl
+    ret = sgx_ioc_enclave_provision(encl, descriptor)
+    ioctl_end(proc, encl)
+    return ret
+
+
 CALLS = (
     Verb("create", ioctl_create, ("enclave", "size"), CREATE, "ECREATE"),
     Verb("add", ioctl_add_page, ("enclave", "pages", "type"),
          (*CREATE, *partly("0", "-EBUSY", "-ENOMEM", "-EIO", "-ERESTARTSYS")),
          "EADD, before init"),
     Verb("init", ioctl_init, ("enclave",), (*IOCTL, "-EIO", "-EPERM", "-EFAULT"), "EINIT"),
+    Verb("provision", ioctl_provision, ("enclave", "descriptor"), (*IOCTL, "-EFAULT"),
+         "allows the enclave the provision key"),
 )  # fmt: skip

@@ -19,6 +19,8 @@ from sgxmodel.machine.op import Fault, primitive, pure
 
 EPERM, EIO, EAGAIN, EFAULT, EINVAL, EBADF = 1, 5, 11, 14, 22, 9
 EBUSY, ENOMEM, ENODEV, ENXIO, ERESTARTSYS = 16, 12, 19, 6, 512
+PROVISION = "provision"
+"""The descriptor of an open /dev/sgx_provision."""
 ESRCH, EINTR, EACCES = 3, 4, 13
 
 # vm_fault_t, and what becomes of a process whose access cannot be served.

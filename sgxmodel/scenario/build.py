@@ -258,6 +258,8 @@ class _Plan:
                 args.append(self.vepcs.files[word])
             elif kind in ("permissions", "rights"):
                 args.append("" if word == "none" else word)
+            elif kind == "descriptor":
+                args.append(word)
             elif kind == "type":
                 args.append(TYPES[word])
             elif kind == "epc":

@@ -24,6 +24,8 @@ from sgxmodel.scenario.model import FAILURES, MACHINE, VERBS, CallSpec, Scenario
 TYPES = {"reg": "REG", "tcs": "TCS", "trim": "TRIM"}
 RIGHTS = ("none", "r", "rw", "rwx")
 PERMISSIONS = ("none", "r", "w", "rw", "rx", "rwx")
+DESCRIPTORS = ("nothing", "enclave", "provision")
+"""What a file descriptor stands for: no open file, /dev/sgx_enclave, /dev/sgx_provision."""
 BOOT_KINDS = ("secs", "reg", "va", "none")
 LIMIT = 64
 """Bounds on numbers from outside: EPC pages a node, enclave pages, calls, tasks."""
@@ -269,6 +271,8 @@ class _Reader:
                 self.whole(last, low, self.size_of(args[0]) - 1)
         elif kind == "permissions" and arg not in PERMISSIONS:
             self.error(f"permissions are one of {', '.join(PERMISSIONS)}")
+        elif kind == "descriptor" and arg not in DESCRIPTORS:
+            self.error(f"a descriptor is of one of {', '.join(DESCRIPTORS)}")
         elif kind == "type" and arg not in TYPES:
             self.error(f"a page type is one of {', '.join(TYPES)}")
         elif kind == "epc":

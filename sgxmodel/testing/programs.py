@@ -17,6 +17,7 @@ import attrs
 from hypothesis import strategies as st
 
 from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario, TaskLine
+from sgxmodel.scenario.text import DESCRIPTORS
 
 T = TypeVar("T")
 TASKS = ("T1", "T2", "T3")
@@ -174,6 +175,7 @@ def unusual(encl: Enclave, rules: Rules) -> list[CallSpec]:
         out += [encl.call("mprotect", page, rights) for rights in ("none", "r", "rw")]
         out += [encl.call(verb, page) for verb in ("poison-at", "touch", "accept", "remove")]
         out += [encl.call("modify", page, "tcs"), encl.call("add", page, "tcs")]
+    out += [encl.call("provision", descriptor) for descriptor in DESCRIPTORS]
     return [*out, encl.call("create"), encl.call("init")]
 
 

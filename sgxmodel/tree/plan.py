@@ -9,6 +9,7 @@ import attrs
 
 from sgxmodel.errors import ScenarioError
 from sgxmodel.scenario.model import MACHINE, VERBS, CallSpec, Scenario, result_name
+from sgxmodel.scenario.text import DESCRIPTORS
 from sgxmodel.tree import binding
 from sgxmodel.tree.binding import Call, Config
 
@@ -21,6 +22,7 @@ VERB_NUMBERS = {
             "fork", "munmap-page", "mprotect", "restrict", "create-debug", "peek", "poke",
             "vepc-open", "vepc-close", "vepc-remove-all", "guest-touch", "guest-ecreate",
             "guest-eadd", "stop-ksgxd", "shrink", "guest-einit",
+            "provision",
         )
     )
 }  # fmt: skip
@@ -255,6 +257,8 @@ def _call(scenario: Scenario, spec: CallSpec) -> Call:
                 first, _, last = word.partition("-")
                 call.arg = int(first)
                 call.count = int(last or first) - int(first) + 1
+            case "descriptor":
+                call.type = DESCRIPTORS.index(word)
             case "type":
                 call.type = TYPE_NUMBERS[word]
             case "rights" | "permissions":

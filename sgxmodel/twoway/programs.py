@@ -8,10 +8,11 @@ from random import Random
 import attrs
 
 from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario, TaskLine
+from sgxmodel.scenario.text import DESCRIPTORS
 
 USUAL = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove")
 ODD = ("add", "modify-tcs", "poison-at", "init", "create", "munmap", "close", "restrict",
-       "mmap", "munmap-page", "mprotect", "peek", "poke")  # fmt: skip
+       "mmap", "munmap-page", "mprotect", "peek", "poke", "provision")  # fmt: skip
 SIZES = (1, 2, 4, 4, 3)
 """ECREATE refuses the last."""
 RIGHTS = ("none", "r", "rw", "rwx")
@@ -124,6 +125,8 @@ def _of_process(rng: Random, cast: Cast, verb: str) -> CallSpec:
             return CallSpec("remove", (name, _pages(rng, size)))
         case "mprotect":
             return CallSpec("mprotect", (name, page, rng.choice(RIGHTS)))
+        case "provision":
+            return CallSpec("provision", (name, rng.choice(DESCRIPTORS)))
         case "mmap":
             return CallSpec("mmap", (name, rng.choice(RIGHTS)))
     if verb in ("init", "create", "munmap", "close"):
@@ -152,7 +155,7 @@ def _guest(rng: Random, cast: Cast) -> CallSpec:
 RACING = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove", "reclaim",
           "reclaim", "direct")  # fmt: skip
 RARE = ("add", "modify-tcs", "poison-at", "poison", "init", "create", "munmap", "close", "restrict",
-        "mmap", "munmap-page", "mprotect", "peek", "poke", "exit", "shrink", "signal",
+        "mmap", "munmap-page", "mprotect", "peek", "poke", "provision", "exit", "shrink", "signal",
         "signal")  # fmt: skip
 
 
@@ -193,18 +196,18 @@ def concurrent(seed: int) -> Scenario:
         enclaves=cast.enclaves,
         children=cast.children,
         vepcs=cast.vepcs,
-        fail=_failures(rng, cast),
+        fail=_failures(rng),
         setup=tuple(setup),
         tasks=tasks,
     )
 
 
-def _failures(rng: Random, cast: Cast) -> tuple[tuple[str, int], ...]:
-    """What may fail, once: mostly nothing.  The engine makes leaves of guests fail, too."""
+def _failures(rng: Random) -> tuple[tuple[str, int], ...]:
+    """What may fail, once: mostly nothing."""
     if rng.random() < 0.6:
         return ()
     drawn = rng.sample(list(FAILURES), rng.randint(1, 3))
-    return tuple((what, 1) for what in drawn if not (cast.vepcs and what in ("ecreate", "eadd")))
+    return tuple((what, 1) for what in drawn)
 
 
 def _whole_life(rng: Random, name: str, size: int) -> list[CallSpec]:

@@ -146,6 +146,7 @@ static void end_main(struct task *t)
 	wait_on(WAIT_IDLE, NULL, 0);
 	vepc_end();
 	memcg_end();
+	descriptors_end();
 	machine_end();
 	race_join_all();
 	W.quiet++;

@@ -323,6 +323,7 @@ void file_release(struct file *file);
 struct list_head;
 void eng_list_linked(const char *func, const struct list_head *entry);
 struct file *file_new(int encl);
+void descriptors_end(void);
 void shmem_release(struct file *file);
 void shmem_shrink(void);
 void memcg_charge(unsigned long index);
@@ -334,6 +335,7 @@ void srcu_wait_mask(struct eng_srcu *srcu, u32 mask);
 
 struct frame {
 	u8 valid, type, pending, modified, pr, perms, blocked, changed, initialized;
+	u8 guest;			/* a SECS that a guest has made */
 	u16 secs;			/* frame number of its SECS */
 	u16 children;
 	u16 refusals;			/* EREMOVEs of a SECS that had children */

@@ -154,7 +154,7 @@ int hw_ecreate(const struct eng_secs *template, void *addr)
 
 	HERE();
 	begin();
-	if (fail_on_request(FAIL_ECREATE))
+	if (!cur()->guest && fail_on_request(FAIL_ECREATE))
 		return traced("ECREATE", p, GP);
 	if (!p || p->valid)
 		return traced("ECREATE", p, PF);
@@ -168,6 +168,7 @@ int hw_ecreate(const struct eng_secs *template, void *addr)
 	p->size = template->size;
 	p->attributes = template->attributes;
 	p->epoch = 1;
+	p->guest = cur()->guest;
 	return traced("ECREATE", p, 0);
 }
 
@@ -193,7 +194,7 @@ int hw_eadd(void *secs_addr, u64 linaddr, u64 flags, const void *contents, void 
 
 	HERE();
 	begin();
-	if (fail_on_request(FAIL_EADD))
+	if (!cur()->guest && fail_on_request(FAIL_EADD))
 		return traced("EADD", p, PF);
 	if (!p || p->valid || !is_secs(secs))
 		return traced("EADD", p, PF);
@@ -266,8 +267,8 @@ int hw_eremove(void *addr)
 	    threads_inside(secs_of(p), ~0U))
 		return traced("EREMOVE", p, ENCLAVE_ACT);
 	/* EMODT and EACCEPT are how an enclave gives up a page; else its data is lost. */
-	if (is_child(p) && secs_of(p)->initialized && !(p->type == PT_TRIM && !p->modified) &&
-	    probe_keeps(addr))
+	if (is_child(p) && secs_of(p)->initialized && !secs_of(p)->guest &&
+	    !(p->type == PT_TRIM && !p->modified) && probe_keeps(addr))
 		violate("8-evicted", driver_function(),
 			"EREMOVE of a page that its enclave has not given up\n"
 			"the enclave is in use, and the page was not trimmed and accepted");

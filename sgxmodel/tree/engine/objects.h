@@ -185,6 +185,7 @@ struct file {
 
 void eng_fput(struct file *file);
 struct file *eng_fget(unsigned int fd);
+struct file *eng_descriptor(int fd);
 void eng_fd_cleanup(struct file **file);
 struct file *eng_shmem_file_setup(unsigned long size, const char *func);
 struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long index,

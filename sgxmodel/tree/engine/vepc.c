@@ -94,7 +94,12 @@ static int guest_ecreate(struct vepc *v, int page)
 {
 	int ret = populate(v, page);
 
-	return ret ? ret : tree_virt_ecreate(4 * 4096, virt_of(v, page));
+	if (ret)
+		return ret;
+	cur()->guest = 1;
+	ret = tree_virt_ecreate(4 * 4096, virt_of(v, page));
+	cur()->guest = 0;
+	return ret;
 }
 
 static int guest_einit(struct vepc *v, int page)
@@ -117,8 +122,12 @@ static int guest_eadd(struct vepc *v, int page, struct vepc *other, int at)
 	if (!ret)
 		ret = populate(other, at);
 	/* SECINFO says a regular page; all of a guest's pages are at one address. */
-	return ret ? ret : leaf(hw_eadd(virt_of(other, at), 0, 0x203, &contents,
-					virt_of(v, page)));
+	if (ret)
+		return ret;
+	cur()->guest = 1;
+	ret = leaf(hw_eadd(virt_of(other, at), 0, 0x203, &contents, virt_of(v, page)));
+	cur()->guest = 0;
+	return ret;
 }
 
 /* Calls on an open one: its file is held meanwhile. */

@@ -327,6 +327,27 @@ HARNESS static long ioctl_remove(struct file *file, const struct eng_call *call,
 	return ret;
 }
 
+HARNESS static long ioctl_provision(struct file *file, const struct eng_call *call)
+{
+	struct sgx_enclave_provision arg = { .fd = call->type };
+	struct sgx_encl *encl = file->private_data;
+	int made = encl->flags >> SGX_ENCL_CREATED & 1;
+	long ret;
+
+	if (call->type != FD_NOTHING)
+		eng_descriptor(call->type)->f_op =
+			call->type == FD_PROVISION ? &sgx_provision_fops : encl_fops;
+	ret = encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_PROVISION, (unsigned long)&arg);
+	if (!ret && call->type != FD_PROVISION)
+		violate("15-errno", "sgx_set_attribute", "an enclave is allowed the provision key\n"
+			"the file descriptor is not that of /dev/sgx_provision");
+	/* Before that ECREATE sets the mask. */
+	if (!ret && made && !(encl->attributes_mask & SGX_ATTR_PROVISIONKEY))
+		violate("15-errno", "sgx_set_attribute", "an enclave is not allowed the provision key\n"
+			"SGX_IOC_ENCLAVE_PROVISION has succeeded");
+	return ret;
+}
+
 /* ``done``: bytes of the range, where the call says so. */
 HARNESS long tree_ioctl(struct file *file, const struct eng_call *call, int encl, long *done)
 {
@@ -338,6 +359,8 @@ HARNESS long tree_ioctl(struct file *file, const struct eng_call *call, int encl
 		return ioctl_add(file, call, encl, done);
 	case V_INIT:
 		return ioctl_init(file);
+	case V_PROVISION:
+		return ioctl_provision(file, call);
 	case V_RESTRICT:
 		return ioctl_restrict(file, call, done);
 	case V_MODIFY:
