@@ -28,6 +28,7 @@ from sgxmodel.driver.structs import (
     VM_FAULT_NOPAGE,
     VM_FAULT_OOM,
     VM_FAULT_SIGBUS,
+    XA_CHECK_SCHED,
     encl_page_cache,
     encls_failed,
     leaked,
@@ -51,7 +52,7 @@ from sgxmodel.kernel.shmem import (
     put_page,
 )
 from sgxmodel.kernel.srcu import cleanup_srcu_struct
-from sgxmodel.kernel.task import WARN_ON
+from sgxmodel.kernel.task import WARN_ON, cond_resched
 from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import pure, sometimes
 
@@ -408,6 +409,7 @@ def sgx_eremove_failed(page: sgx_epc_page, ret: int) -> None:
 def sgx_encl_release(encl: sgx_encl) -> None:
     """sgx_encl_release(): the last reference is gone, nobody else can reach the enclave."""
     sometimes("an enclave was released")
+    count = 0
     spin_lock(encl.page_array.xa_lock)
     for index in range(xa_size(encl.page_array)):
         entry = xa_load(encl.page_array, index)
@@ -423,6 +425,11 @@ def sgx_encl_release(encl: sgx_encl) -> None:
             encl.secs_child_cnt -= 1
             entry.epc_page = None
         kfree(entry)
+        count += 1
+        if XA_CHECK_SCHED and count % XA_CHECK_SCHED == 0:
+            spin_unlock(encl.page_array.xa_lock)
+            cond_resched()
+            spin_lock(encl.page_array.xa_lock)
     spin_unlock(encl.page_array.xa_lock)
     if not encl.secs_child_cnt and encl.secs.epc_page is not None:
         untrack_page(encl.secs.epc_page, SECS_LOADED)

@@ -10,6 +10,7 @@ from sgxmodel.driver.structs import (
     EACCES,
     ENOMEM,
     PFN_DOWN,
+    XA_CHECK_SCHED,
     all_cpus,
     cpu,
     encl_mm_cache,
@@ -51,6 +52,7 @@ from sgxmodel.kernel.mm import (
 )
 from sgxmodel.kernel.ref import kref_get
 from sgxmodel.kernel.srcu import srcu_gp_end, srcu_gp_start, srcu_read_lock, srcu_read_unlock
+from sgxmodel.kernel.task import cond_resched
 from sgxmodel.machine.layout import State
 from sgxmodel.machine.notation import kernel, part_of
 from sgxmodel.machine.op import primitive, pure, sometimes
@@ -240,6 +242,7 @@ def sgx_vma_open_failed(vma: vm_area_struct) -> None:
 def sgx_encl_may_map(encl: sgx_encl, start: int, end: int, vm_prot: str) -> int:
     """sgx_encl_may_map(): no page of the range allows less than is asked for."""
     ret = 0
+    count = 0
     mutex_lock(encl.lock)
     spin_lock(encl.page_array.xa_lock)
     for index in range(start, min(end, xa_size(encl.page_array))):
@@ -250,6 +253,14 @@ def sgx_encl_may_map(encl: sgx_encl, start: int, end: int, vm_prot: str) -> int:
             sometimes("-EACCES: a page allows less than the mapping asks for")
             ret = -EACCES
             break
+        count += 1
+        if XA_CHECK_SCHED and count % XA_CHECK_SCHED == 0:
+            sometimes("a walk of the pages let others run")
+            spin_unlock(encl.page_array.xa_lock)
+            mutex_unlock(encl.lock)
+            cond_resched()
+            mutex_lock(encl.lock)
+            spin_lock(encl.page_array.xa_lock)
     spin_unlock(encl.page_array.xa_lock)
     mutex_unlock(encl.lock)
     return ret

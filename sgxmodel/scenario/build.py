@@ -137,6 +137,7 @@ class _Plan:
         layout.set(structs.SGX_NR_LOW_PAGES, scenario.low)
         layout.set(structs.SGX_NR_HIGH_PAGES, scenario.high)
         layout.set(structs.SGX_VA_SLOT_COUNT, scenario.va_slots)
+        layout.set(structs.XA_CHECK_SCHED, scenario.check_sched)
         layout.set(structs.PCMDS_PER_PAGE, scenario.pcmds)
         layout.set(structs.SGX2, int(scenario.sgx2))
         layout.set(structs.THREADS, int(scenario.processes_come_and_go))

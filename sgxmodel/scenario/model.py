@@ -128,9 +128,10 @@ class Scenario:
     """A configuration and what its tasks do.
 
     ``epc``: pages per node; ``scan``: SGX_NR_TO_SCAN; ``low`` and ``high``:
-    watermarks in pages; ``va_slots``: slots of a VA page; ``enclaves``: name to
-    size in pages, a power of two; ``children``: process to the one that may fork
-    it, each once; ``boot``: what the first pages hold when ksgxd begins;
+    watermarks in pages; ``va_slots``: slots of a VA page; ``check_sched``:
+    XA_CHECK_SCHED, 0 for more than there are pages; ``enclaves``: name to size in
+    pages, a power of two; ``children``: process to the one that may fork it, each
+    once; ``boot``: what the first pages hold when ksgxd begins;
     ``machine``: what sgx_init() meets, on trees only (the model begins after it);
     ``vepcs``: virtual EPCs, name to size in pages; ``fail``: how often each
     failure may happen;
@@ -147,6 +148,7 @@ class Scenario:
     low: int = 1
     high: int = 2
     va_slots: int = 8
+    check_sched: int = 0
     pcmds: int = 32
     sgx2: bool = True
     boot: tuple[str, ...] = ()

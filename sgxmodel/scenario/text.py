@@ -49,7 +49,7 @@ def format(scenario: Scenario) -> str:
     if scenario.about:
         out.append(f"about {scenario.about}")
     out.append("epc " + " ".join(map(str, scenario.epc)))
-    for word in ("scan", "low", "high", "va_slots", "pcmds", "schedules"):
+    for word in ("scan", "low", "high", "va_slots", "check_sched", "pcmds", "schedules"):
         value = getattr(scenario, word)
         if value != getattr(default, word):
             out.append(f"{word.replace('_', '-')} {value}")
@@ -136,6 +136,9 @@ class _Reader:
 
     def on_va_slots(self, rest: str) -> None:
         self.once("va_slots", self.whole(rest, 1, 512))
+
+    def on_check_sched(self, rest: str) -> None:
+        self.once("check_sched", self.whole(rest, 1, LIMIT))
 
     def on_pcmds(self, rest: str) -> None:
         self.once("pcmds", self.whole(rest, 1, 32))

@@ -53,6 +53,7 @@ class Config(Structure):
         ("low", c_int32),
         ("high", c_int32),
         ("va_slots", c_int32),
+        ("check_sched", c_int32),
         ("sgx2", c_int32),
         ("ksgxd", c_int32),
         ("machine", c_int32),

@@ -166,6 +166,7 @@ def plan(scenario: Scenario) -> Plan:
     config.epc[: len(scenario.epc)] = scenario.epc
     config.scan, config.low, config.high = scenario.scan, scenario.low, scenario.high
     config.va_slots = scenario.va_slots
+    config.check_sched = scenario.check_sched
     config.sgx2, config.ksgxd = int(scenario.sgx2), int(scenario.ksgxd)
     config.machine = sum(MACHINE_BITS[word] for word in scenario.machine)
     config.enclaves = len(scenario.enclaves)

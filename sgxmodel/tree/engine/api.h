@@ -82,7 +82,7 @@ struct eng_call {
 struct eng_config {
 	int32_t nodes;
 	int32_t epc[8];			/* pages per node */
-	int32_t scan, low, high, va_slots;
+	int32_t scan, low, high, va_slots, check_sched;
 	int32_t sgx2, ksgxd;
 	int32_t machine;
 	int32_t enclaves;

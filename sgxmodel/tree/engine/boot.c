@@ -431,6 +431,7 @@ int eng_scan(void);
 int eng_low(void);
 int eng_high(void);
 int eng_va_slots(void);
+unsigned long eng_check_sched(void);
 int eng_size(int encl);
 int eng_leaked(void);
 int eng_stopping(void);
@@ -450,6 +451,11 @@ int eng_low(void)
 int eng_high(void)
 {
 	return eng_tunables.high;
+}
+
+unsigned long eng_check_sched(void)
+{
+	return keep->config.check_sched ? keep->config.check_sched : 4096;
 }
 
 int eng_va_slots(void)

@@ -21,7 +21,8 @@
 	for (index = 0, entry = eng_xa_find(xa, &index, ~0UL); entry;	\
 	     index++, entry = eng_xa_find(xa, &index, ~0UL))
 
-#define XA_CHECK_SCHED 4096
+unsigned long __attribute__((const)) eng_check_sched(void);	/* see tunables.h */
+#define XA_CHECK_SCHED eng_check_sched()
 struct xa_state {
 	struct xarray *xa;
 	unsigned long xa_index;
