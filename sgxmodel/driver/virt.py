@@ -381,6 +381,6 @@ CALLS = (
          "a guest makes a page a SECS"),
     Verb("guest-einit", guest_einit, ("vepc", "vpage"), (*GUEST, "#PF", "#GP"),
          "a guest makes the enclave of a SECS executable"),
-    Verb("guest-eadd", guest_eadd, ("vepc", "vpage", "vepc", "vpage"), (*GUEST, "#PF"),
+    Verb("guest-eadd", guest_eadd, ("vepc", "vpage", "vepc", "vpage"), (*GUEST, "#PF", "#GP"),
          "a guest makes a page a child of that SECS"),
 )  # fmt: skip
