@@ -19,11 +19,7 @@ from sgxmodel.revisions.list_fixed import fixes
 ZAP, AGE, MASK = "sgx_zap_enclave_ptes", "sgx_encl_is_young", "sgx_encl_cpumask"
 RELEASE, ADD = "sgx_mmu_notifier_release", "sgx_encl_mm_add"
 NEXT = "mmput_async(mm)"
-UNLOCKED = """
-vmret = vmf_insert_pfn(mm, vma, index, entry.epc_page)
-sgx_encl_test_and_clear_young(mm, entry)
-mutex_unlock(encl.lock)
-"""
+INSERT = "vmret = vmf_insert_pfn(mm, vma, index, entry.epc_page)\n"
 
 
 def edit(module: Any, name: str, *changes: tuple[str, str], **names: Any) -> dict[str, Any]:
@@ -112,7 +108,11 @@ MEMORY_FAULTS = {
             edit(
                 encl,
                 "sgx_vma_fault",
-                (UNLOCKED, "mutex_unlock(encl.lock)\n" + UNLOCKED.rpartition("mutex")[0]),
+                (INSERT, "mutex_unlock(encl.lock)\n" + INSERT),
+                (
+                    "sgx_encl_test_and_clear_young(mm, entry)\nmutex_unlock(encl.lock)\n",
+                    "sgx_encl_test_and_clear_young(mm, entry)\n",
+                ),
             ),
         ),
         KnownFault(

@@ -56,8 +56,20 @@ FAULTS = {
     "told-anyway": [("main.c", "if (flags & MF_ACTION_REQUIRED)", "if (1)")],
     "any-file": [("main.c", " != &sgx_provision_fops", " == &sgx_provision_fops && 0")],
     "not-allowed": [("main.c", "\t*allowed_attributes |= SGX_ATTR_PROVISIONKEY;\n", "")],
+    "source-unlocked": [("ioctl.c", "\tmmap_read_lock(current->mm);\n", ""),
+                        ("ioctl.c", "\tmmap_read_unlock(current->mm);\n", "")],
+    "mapped-by-none": [("virt.c", "err_delete:\n\txa_erase(&vepc->page_array, index);\n",
+                        "err_delete:\n")],
+    "mapping-left-locked": [("encl.c", "if (ret != VM_FAULT_NOPAGE) {\n\t\tmutex_unlock(&encl->lock);\n",  # noqa: E501
+                             "if (ret != VM_FAULT_NOPAGE) {\n")],
+    "listed-unlocked": [("encl.c", "\tspin_lock(&encl->mm_lock);\n\tlist_add_rcu(&encl_mm->list, &encl->mm_list);\n",  # noqa: E501
+                         "\tlist_add_rcu(&encl_mm->list, &encl->mm_list);\n\tspin_lock(&encl->mm_lock);\n")],  # noqa: E501
 }  # fmt: skip
 WHERE = {
+    "source-unlocked": ("init-reclaim", ("17-lock-order", "__sgx_encl_add_page")),
+    "mapped-by-none": ("pte-fails", ("1-one-list", "sgx_free_epc_page")),
+    "mapping-left-locked": ("pte-fails", ("17-lock-order", "sgx_vma_fault")),
+    "listed-unlocked": ("fork-both", ("18-data-race", "sgx_encl_mm_add")),
     "any-file": ("provision", ("15-errno", "sgx_set_attribute")),
     "not-allowed": ("provision", ("15-errno", "sgx_set_attribute")),
     "not-told": ("exit-poison", ("15-errno", "arch_memory_failure")),
@@ -155,6 +167,22 @@ def test_on_another_thread_than_the_first(tree: Path, scratch: Path, title: str)
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(made.replay, Schedule()).result()
     assert any(title.strip() in f.violation.title for f in found)
+
+
+def test_nothing_runs_after_a_violation_in_the_set_up(tree: Path, scratch: Path) -> None:
+    """There is no state to begin from: to run one all the same took the process down."""
+    edits = [("ioctl.c", f"\tmmap_read_{word}(current->mm);\n", "") for word in ("lock", "unlock")]
+    made = runner(edited(tree, scratch / tree.name / "early", edits), "init-reclaim")
+    assert [f.violation.id for f in made.early] == ["17-lock-order"]
+    assert [f.violation.key for f in made.replay(Schedule())] == [made.early[0].violation.key]
+    for run in (
+        lambda: made.observed(Schedule()),
+        lambda: made.walked(1, 50),
+        lambda: made.order((0,), False),
+        lambda: made.search(0, 10, 1),
+    ):
+        with pytest.raises(TreeError, match="the set-up: get_user_pages"):
+            run()
 
 
 def test_a_tree_that_needs_more_than_the_shim_has(tree: Path, tmp_path: Path) -> None:

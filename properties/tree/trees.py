@@ -103,6 +103,8 @@ def searched(path: Path, name: str, runs: int, seed: int = 0) -> Search:
 def first_seen(path: Path, name: str, key: Key, runs: int, seed: int) -> int:
     """The run in which a kind is first seen, ``runs`` if it is not; the search ends there."""
     made = runner(path, name)
+    if made.early:
+        return 0 if key in {f.violation.key for f in made.early} else runs
     learn_orders(made)
     search = Search(made, seed)
 

@@ -19,6 +19,7 @@ from sgxmodel.driver.structs import (
     PCMDS_PER_PAGE,
     PFN_DOWN,
     PFN_PHYS,
+    PTES_FAIL,
     SGX2,
     SGX_ENCL_INITIALIZED,
     SGX_ENCL_PAGE_BEING_RECLAIMED,
@@ -32,6 +33,7 @@ from sgxmodel.driver.structs import (
     encl_page_cache,
     encls_failed,
     leaked,
+    pte_budget,
     sgx_encl,
     sgx_encl_page,
     sgx_epc_page,
@@ -52,7 +54,7 @@ from sgxmodel.kernel.shmem import (
     put_page,
 )
 from sgxmodel.kernel.srcu import cleanup_srcu_struct
-from sgxmodel.kernel.task import WARN_ON, cond_resched
+from sgxmodel.kernel.task import WARN_ON, cond_resched, may_fail
 from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import pure, sometimes
 
@@ -229,6 +231,9 @@ def sgx_encl_page_alloc(encl: sgx_encl, index: int, page_type: str) -> Any:
 @kernel
 def vmf_insert_pfn(mm: mm_struct, vma: Any, index: int, epc_page: sgx_epc_page) -> str:
     """vmf_insert_pfn(): install the PTE (VM_FAULT_NOPAGE)."""
+    if PTES_FAIL and may_fail(pte_budget):
+        sometimes("an EPC page could not be mapped")
+        return VM_FAULT_OOM
     set_pte(mm, index, sgx_get_epc_virt_addr(epc_page), vma_prot_bits(vma))
     return VM_FAULT_NOPAGE
 
@@ -276,6 +281,8 @@ def sgx_encl_eaug_page(mm: mm_struct, vma: Any, encl: sgx_encl, index: int) -> s
     sometimes("a page was added at run time")
     track_page(encl_page.epc_page, PAGE_AUGMENTED)
     vmret = vmf_insert_pfn(mm, vma, index, epc_page)
+    if vmret != VM_FAULT_NOPAGE:
+        vmret = VM_FAULT_SIGBUS
     mutex_unlock(encl.lock)
     return vmret
     label("err_out")
@@ -321,6 +328,9 @@ def sgx_vma_fault(mm: mm_struct, vma: Any, index: int) -> str:
         mutex_unlock(encl.lock)
         return vmret
     vmret = vmf_insert_pfn(mm, vma, index, entry.epc_page)
+    if vmret != VM_FAULT_NOPAGE:
+        mutex_unlock(encl.lock)
+        return VM_FAULT_SIGBUS
     sgx_encl_test_and_clear_young(mm, entry)
     mutex_unlock(encl.lock)
     return vmret

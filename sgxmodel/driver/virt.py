@@ -10,11 +10,14 @@ from sgxmodel.driver.seam import VEPC_PAGE
 from sgxmodel.driver.structs import (
     EBADF,
     EBUSY,
+    EFAULT,
     ENOMEM,
+    PTES_FAIL,
     VM_FAULT_NOPAGE,
     VM_FAULT_SIGBUS,
     encls_faulted,
     out_of_scope,
+    pte_budget,
     sgx_epc_page,
     sgx_get_epc_virt_addr,
 )
@@ -122,6 +125,11 @@ def __sgx_vepc_fault(vepc: sgx_vepc, index: int) -> Any:
         ret = -ENOMEM
         goto("err_free")
     xa_insert(vepc.page_array, index, epc_page)
+    if PTES_FAIL and may_fail(pte_budget):
+        sometimes("an EPC page could not be mapped")
+        xa_erase(vepc.page_array, index)
+        ret = -EFAULT
+        goto("err_free")
     track_page(epc_page, VEPC_PAGE)
     sometimes("a guest was given an EPC page")
     return 0

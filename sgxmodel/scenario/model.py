@@ -100,6 +100,7 @@ FAILURES = {
     "user-copy": "user_copy",
     "vepc": "sgx_vepc_cache",
     "xa-store": "xa_store",
+    "pte": "vmf_insert_pfn",
 }
 """What a scenario may let fail, and where: an allocation or a leaf."""
 MACHINE = {

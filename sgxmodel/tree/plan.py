@@ -32,7 +32,7 @@ FAIL_NUMBERS = {
         (
             "backing", "encl-page", "va-page", "file", "open", "ecreate", "eadd", "einit",
             "eremove", "epa", "eaug", "emodt", "eextend", "encl-mm", "vma", "page-table",
-            "emodpr", "user-copy", "vepc", "xa-store",
+            "emodpr", "user-copy", "vepc", "xa-store", "pte",
         )
     )
 }  # fmt: skip
@@ -54,6 +54,7 @@ SEEN = {
     15: "fork had no memory for page tables",
     16: "EMODPR refused the page",
     19: "a virtual EPC page found no place in its index",
+    20: "an EPC page could not be mapped",
     **dict(
         enumerate(
             (

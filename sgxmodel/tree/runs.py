@@ -24,6 +24,7 @@ from sgxmodel.tree.binding import (
     RawResult,
     RawSchedule,
     Stats,
+    TreeError,
 )
 from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import SEEN, Plan, result_text
@@ -69,6 +70,11 @@ class Runner:
         self.engine.boot(self.plan.config, self.plan.calls, self.result)
         return self.found(False)
 
+    def _must_be_ready(self) -> None:
+        """There is no state to begin a run from after a violation in the set-up."""
+        if self.early:
+            raise TreeError(f"violated by the end of the set-up: {self.early[0].violation.title}")
+
     def replay(self, schedule: Schedule, memory: bool = False) -> list[Found]:
         """Run one schedule."""
         if self.early:
@@ -79,6 +85,7 @@ class Runner:
 
     def search(self, mode: int, runs: int, seed: int, **how: int) -> tuple[int, list[Found]]:
         """Up to ``runs`` runs, until one finds something: how many there were, and what."""
+        self._must_be_ready()
         raw = self.raw
         raw.mode, raw.seed = mode, seed & (1 << 64) - 1
         raw.races = how.get("races", 0)
@@ -90,6 +97,7 @@ class Runner:
 
     def order(self, order: tuple[int, ...], eager: bool) -> bool:
         """Whole calls one after the other.  Whether all of them returned."""
+        self._must_be_ready()
         raw = self.raw
         raw.mode, raw.memory, raw.races, raw.eager = 4, 0, 0, int(eager)
         raw.nswitch = raw.nchoice = 0
@@ -150,11 +158,13 @@ class Runner:
 
     def observed(self, schedule: Schedule) -> str:
         """The events of one run, and the state after each call."""
+        self._must_be_ready()
         self._load(schedule, False)
         return self.engine.traced(self.raw, self.result, AFTER_CALLS)
 
     def walked(self, seed: int, probability: int) -> str:
         """The events of one random walk, and the state when all calls have returned."""
+        self._must_be_ready()
         raw = self.raw
         raw.mode, raw.seed, raw.probability = WALK, seed, probability
         raw.memory = raw.races = raw.eager = raw.nswitch = raw.nchoice = raw.norder = 0

@@ -47,6 +47,7 @@ enum wait_kind {
 struct held {
 	struct eng_lock *lock;
 	int shared;
+	const char *func;		/* who took it */
 };
 
 struct task {

@@ -376,6 +376,8 @@ int eng_get_user_pages(unsigned long addr, struct page **pages)
 	int me = cur()->id;
 
 	eng_might_sleep("get_user_pages");
+	if (cur()->pub.mm && !cur()->pub.mm->mmap_lock.owner && !cur()->pub.mm->mmap_lock.readers)
+		violate("17-lock-order", driver_function(), "get_user_pages() without mmap_lock");
 	user_data[me][0] = addr >> 12;
 	user_pages[me].data = (u8 *)user_data[me];
 	user_pages[me].refs++;

@@ -84,7 +84,7 @@ static void hold(struct task *t, struct eng_lock *lock, int shared, const char *
 		t->preempt++, t->of_all += lock->of_all;
 	if (t->held_cnt == HELD_MAX)
 		fatal("17-lock-order", func, "too many locks are held");
-	t->held[t->held_cnt++] = (struct held){ lock, shared };
+	t->held[t->held_cnt++] = (struct held){ lock, shared, func };
 	TRACE("%s(%s)", lock->kind == ENG_SPIN ? "spin_lock" : lock->kind == ENG_MUTEX ?
 	      "mutex_lock" : shared ? "mmap_read_lock" : "mmap_write_lock", lock->name);
 }

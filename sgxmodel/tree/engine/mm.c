@@ -260,6 +260,8 @@ unsigned int eng_insert_pfn(struct vm_area_struct *vma, unsigned long addr, unsi
 	page_table(mm);
 	if (!mm->mmap_lock.owner && !mm->mmap_lock.readers)
 		violate("17-lock-order", func, "vmf_insert_pfn() without mmap_lock");
+	if (fail_on_request(FAIL_PTE))
+		return 1;		/* OOM: no page table */
 	frame = frame_at(epc_of_pfn(pfn));
 	if (page < 0 || page >= 64 || frame < 0)
 		return 2;		/* SIGBUS */

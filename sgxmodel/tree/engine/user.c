@@ -291,7 +291,8 @@ int user_call(struct task *task, const struct eng_call *call)
 	ret = call_of(task, call);
 	run_task_work(task);
 	if (task->held_cnt)
-		fatal("17-lock-order", "", "a call returns to user space with %s held",
+		fatal("17-lock-order", task->held[task->held_cnt - 1].func,
+		      "a call returns to user space with %s held",
 		      task->held[task->held_cnt - 1].lock->name);
 	if (task->srcu_depth)
 		violate("17-lock-order", "", "a call returns inside an SRCU read section");
