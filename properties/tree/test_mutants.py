@@ -16,16 +16,17 @@ from click.testing import CliRunner
 from properties.tree.trees import any_tree
 from sgxmodel import cli
 from sgxmodel.errors import UnknownNameError
-from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.fate import PROMISE, TWO_WAY, Fate, Verdict
 from sgxmodel.mutate.listed import TREES, listed, reasons
 from sgxmodel.scenario.catalogue import SCENARIOS
-from sgxmodel.tree.binding import TreeError
+from sgxmodel.tree.binding import Engine, TreeError
 from sgxmodel.tree.mutants import campaign
 from sgxmodel.tree.mutants.campaign import setting
 from sgxmodel.tree.mutants.catalogue import TreeMutant, catalogue, mutants_of
-from sgxmodel.tree.mutants.judge import TreeJob, clean_of, died, judge, with_races
+from sgxmodel.tree.mutants.judge import TreeJob, clean_of, compiled, died, judge, with_races
 from sgxmodel.tree.mutants.operators import OPERATORS
 from sgxmodel.tree.source import copied, find
+from sgxmodel.twoway.oracle import TwoWay
 
 FEW = tuple(SCENARIOS[n] for n in ("init-reclaim", "fault-reclaim"))
 RUNS = 60
@@ -161,10 +162,14 @@ def job() -> TreeJob:
     return TreeJob("f:o:1", root, "main.c", content, b"", FEW, RUNS, 0, clean)
 
 
-def decided(function: str, what: str) -> Verdict:
-    mutant = next(
-        m for m in mutants().values() if m.function == function and m.what.startswith(what)
+def one(function: str, what: str) -> str:
+    return next(
+        name for name, m in mutants().items() if m.function == function and m.what.startswith(what)
     )
+
+
+def decided(function: str, what: str) -> Verdict:
+    mutant = mutants()[one(function, what)]
     return judge(attrs.evolve(job(), id=mutant.id, content=mutant.changed(), trap=mutant.trap()))
 
 
@@ -193,6 +198,50 @@ def test_a_reclaimer_that_loses_pages_is_noticed() -> None:
 
 def test_a_survivor_says_whether_anybody_comes_there() -> None:
     assert decided("sgx_paddr_to_page", "drop 'return NULL").why == "no scenario comes to this line"
+
+
+def asked(name: str, scenarios: tuple[str, ...], oracle: TwoWay | None, *without: str) -> Verdict:
+    chosen = tuple(SCENARIOS[n] for n in scenarios)
+    clean = clean_of(str(any_tree()), chosen, RUNS, 0, oracle)
+    mutant = mutants()[name]
+    return judge(
+        attrs.evolve(
+            job(), id=name, file=mutant.file, content=mutant.changed(), trap=mutant.trap(),
+            scenarios=chosen, clean=clean, without=without,
+        )
+    )  # fmt: skip
+
+
+def test_a_path_that_is_not_walked_any_more_is_noticed() -> None:
+    name = one("__sgx_encl_extend", "skip '__eextend")
+    verdict = asked(name, ("eextend-fails",), None)
+    assert verdict.killed_by == (PROMISE,)
+    assert verdict.title == "promised but never seen: EEXTEND failed"
+    assert asked(name, ("eextend-fails",), None, PROMISE).fate is Fate.SURVIVED
+
+
+def test_what_no_invariant_objects_to_is_compared_with_the_model() -> None:
+    name = one("sgx_free_epc_page", "list_add for")
+    verdict = asked(name, ("init-reclaim",), TwoWay(5))
+    assert verdict.killed_by == (TWO_WAY,)
+    assert " free0 is " in verdict.title
+    assert verdict.scenario.startswith("drawn-")
+    assert asked(name, ("init-reclaim",), TwoWay(5), TWO_WAY).fate is Fate.SURVIVED
+
+
+def test_a_program_in_which_the_clean_tree_differs_tells_nothing(tmp_path: Path) -> None:
+    """It would kill each mutant."""
+    name = one("sgx_free_epc_page", "list_add for")
+    other, _ = compiled(any_tree(), "main.c", mutants()[name].changed(), tmp_path / "other")
+    same, _ = compiled(any_tree(), "", None, tmp_path / "same")
+    agreed = [TwoWay(5).learnt(Engine(library)).agreed for library in (same, other)]
+    assert [seed for seed, _ in agreed[0]] == list(range(5))
+    assert len(agreed[1]) < 5
+
+
+def test_results_depend_on_the_programs_that_are_compared() -> None:
+    keys = {setting(FEW, RUNS, 0, (), oracle) for oracle in (None, TwoWay(5), TwoWay(6))}
+    assert len(keys) == 3
 
 
 def test_a_driver_that_takes_its_process_down_is_noticed() -> None:

@@ -56,6 +56,7 @@ FAULTS = {
     "told-anyway": [("main.c", "if (flags & MF_ACTION_REQUIRED)", "if (1)")],
     "any-file": [("main.c", " != &sgx_provision_fops", " == &sgx_provision_fops && 0")],
     "not-allowed": [("main.c", "\t*allowed_attributes |= SGX_ATTR_PROVISIONKEY;\n", "")],
+    "index-kept": [("encl.c", "\txa_destroy(&encl->page_array);\n", "")],
     "source-unlocked": [("ioctl.c", "\tmmap_read_lock(current->mm);\n", ""),
                         ("ioctl.c", "\tmmap_read_unlock(current->mm);\n", "")],
     "mapped-by-none": [("virt.c", "err_delete:\n\txa_erase(&vepc->page_array, index);\n",
@@ -66,6 +67,7 @@ FAULTS = {
                          "\tlist_add_rcu(&encl_mm->list, &encl->mm_list);\n\tspin_lock(&encl->mm_lock);\n")],  # noqa: E501
 }  # fmt: skip
 WHERE = {
+    "index-kept": ("closed-file", ("20-end", "sgx_encl_release")),
     "source-unlocked": ("init-reclaim", ("17-lock-order", "__sgx_encl_add_page")),
     "mapped-by-none": ("pte-fails", ("1-one-list", "sgx_free_epc_page")),
     "mapping-left-locked": ("pte-fails", ("17-lock-order", "sgx_vma_fault")),

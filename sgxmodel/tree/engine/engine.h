@@ -319,6 +319,7 @@ void rcu_main(struct task *task);
 int work_left(const struct workqueue *queue);
 void srcu_barrier(void);
 void srcu_freed(const void *ptr, size_t size);
+void xarray_freed(const void *ptr, size_t size);
 void run_task_work(struct task *task);
 void file_release(struct file *file);
 struct list_head;

@@ -211,6 +211,7 @@ void eng_free(const void *ptr, const char *func)
 	TRACE("kfree(%s)", object_name(ptr));
 	race_free(ptr, b->size, __builtin_return_address(0));
 	srcu_freed(ptr, b->size);
+	xarray_freed(ptr, b->size);
 	b->live = 0;
 	b->freed_by = func;
 	memset(shadow + b->start / 8, SHADOW_FREED, (b->size + 7) / 8);

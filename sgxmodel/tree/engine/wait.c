@@ -40,6 +40,7 @@ void srcu_freed(const void *ptr, size_t size)
 void eng_srcu_cleanup(struct eng_srcu *srcu, const char *func)
 {
 	check_access(srcu, sizeof(long), 1, NULL);
+	sometimes(SEEN_RELEASED);	/* only an enclave has one, and cleans it up at its end */
 	eng_might_sleep(func);		/* it flushes work */
 	if (srcu->readers)
 		violate("6-references", func, "cleanup_srcu_struct() with readers inside");

@@ -8,10 +8,40 @@ static void check(struct eng_xarray *xa, int write)
 	check_access(xa, sizeof(long), write, NULL);
 }
 
+#define XARRAYS 16
+
+static struct eng_xarray *made[XARRAYS];	/* initialised, in memory that can be freed */
+
+static void known_as(struct eng_xarray *old, struct eng_xarray *fresh)
+{
+	for (int i = 0; i < XARRAYS; i++)
+		if (made[i] == old) {
+			made[i] = fresh;
+			return;
+		}
+}
+
+/*
+ * Memory is freed: an XArray in it has nodes of its own as long as it holds
+ * something at an index other than 0, and nobody finds them any more.
+ */
+void xarray_freed(const void *ptr, size_t size)
+{
+	for (int i = 0; i < XARRAYS; i++)
+		if (made[i] && (uintptr_t)made[i] - (uintptr_t)ptr < size) {
+			if (made[i]->count && made[i]->slot[made[i]->count - 1].last)
+				violate("20-end", driver_function(),
+					"an XArray is freed that still has nodes");
+			made[i] = NULL;
+		}
+}
+
 void eng_xa_init(struct eng_xarray *xa)
 {
 	HERE();
 	check(xa, 1);
+	known_as(xa, NULL);
+	known_as(NULL, xa);
 	memset(xa, 0, sizeof(*xa));
 	xa->lock = (struct eng_lock){ .name = "xa_lock", .kind = ENG_SPIN };
 }
@@ -156,7 +186,6 @@ void eng_xa_destroy(struct eng_xarray *xa, const char *func)
 {
 	HERE();
 	check(xa, 1);
-	sometimes(SEEN_RELEASED);	/* an enclave's only use of it */
 	lock_take(&xa->lock, func);
 	xa->count = 0;
 	lock_drop(&xa->lock, func);
