@@ -18,7 +18,7 @@ from sgxmodel.machine.graph import KernelFunction
 
 KINDS = (
     "enclave", "child", "size", "page", "pages", "type", "permissions", "rights", "epc", "vepc",
-    "vpage", "task", "descriptor",
+    "vpage", "task", "descriptor", "argument",
 )  # fmt: skip
 """Kinds of argument.  ``pages`` becomes two parameters, the first page and how many; ``size``
 is no word, it is what the enclave's line says."""

@@ -262,6 +262,8 @@ class _Plan:
                 args.append("" if word == "none" else word)
             elif kind == "descriptor":
                 args.append(word)
+            elif kind == "argument":
+                args.append(word.startswith("add-"))
             elif kind == "type":
                 args.append(TYPES[word])
             elif kind == "epc":

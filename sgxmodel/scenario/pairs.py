@@ -51,7 +51,7 @@ SECOND |= {"vepc-open": "U", "accept": "A 3", "remove": "A 2", "fork": "A F", "e
 SECOND |= {"signal": "T1"}
 USUAL = {"enclave": "A", "page": "0", "pages": "0-1", "permissions": "r", "rights": "rw"}
 USUAL |= {"type": "trim", "epc": "4", "vepc": "V", "vpage": "1", "child": "E", "task": "T1"}
-USUAL |= {"descriptor": "provision"}
+USUAL |= {"descriptor": "provision", "argument": "remove-count"}
 """Page 4 is in use, page 2 of A has it: a free one shows nothing but what poison-stall does."""
 EARLY = ("signal", "shrink", "direct", "poison", "reclaim")
 """Calls that need no lock of an enclave or address space: they do not wait for the first task."""

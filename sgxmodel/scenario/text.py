@@ -26,6 +26,22 @@ RIGHTS = ("none", "r", "rw", "rwx")
 PERMISSIONS = ("none", "r", "w", "rw", "rx", "rwx")
 DESCRIPTORS = ("nothing", "enclave", "provision")
 """What a file descriptor stands for: no open file, /dev/sgx_enclave, /dev/sgx_provision."""
+ARGUMENTS = tuple(
+    f"{ioctl}-{wrong}"
+    for ioctl, what in {
+        "restrict": "count result unaligned empty beyond wraps unknown write-only",
+        "modify": "count result unaligned empty beyond wraps unknown",
+        "remove": "count unaligned empty beyond wraps",
+        "add": "source unaligned empty beyond wraps unknown write-only tcs-rights reserved type",
+    }.items()
+    for wrong in what.split()
+)
+"""What is wrong with the argument of an ioctl that takes a range of pages.
+
+``count`` and ``result`` are what an earlier ioctl has left there; ``unaligned``, ``empty``,
+``beyond`` and ``wraps`` the range; ``source`` where the contents are; the others the rights
+and the page type.
+"""
 BOOT_KINDS = ("secs", "reg", "va", "none")
 LIMIT = 64
 """Bounds on numbers from outside: EPC pages a node, enclave pages, calls, tasks."""
@@ -276,6 +292,8 @@ class _Reader:
             self.error(f"permissions are one of {', '.join(PERMISSIONS)}")
         elif kind == "descriptor" and arg not in DESCRIPTORS:
             self.error(f"a descriptor is of one of {', '.join(DESCRIPTORS)}")
+        elif kind == "argument" and arg not in ARGUMENTS:
+            self.error(f"a wrong argument is one of {', '.join(ARGUMENTS)}")
         elif kind == "type" and arg not in TYPES:
             self.error(f"a page type is one of {', '.join(TYPES)}")
         elif kind == "epc":

@@ -9,8 +9,8 @@ does is the race's doing.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Sequence
+from math import factorial, prod
 from typing import Any
 
 from sgxmodel.invariants.checks import Outcomes
@@ -90,27 +90,34 @@ def sequential_outcomes(world: World, deadline: float | None = None) -> InOrder:
     return InOrder(world, deadline)
 
 
-def _spread(counts: list[int]) -> list[tuple[int, ...]]:
+def _spread(counts: Sequence[int]) -> list[tuple[int, ...]]:
     """All orders, or ``ORDERS`` of them taken at even distances."""
-    total = 1
-    seen = 0
-    for count in counts:
-        for i in range(1, count + 1):
-            seen += 1
-            total = total * seen // i
+    total = _orders(counts)
     stride = max(1, total // ORDERS)
-    return list(islice(_orders(counts), 0, total, stride))[: 2 * ORDERS]
+    return [_order(counts, number) for number in range(0, total, stride)[: 2 * ORDERS]]
 
 
-def _orders(counts: list[int]) -> Iterator[tuple[int, ...]]:
-    if not any(counts):
-        yield ()
-        return
-    for t, count in enumerate(counts):
-        if count:
-            rest = [c - (u == t) for u, c in enumerate(counts)]
-            for tail in _orders(rest):
-                yield (t, *tail)
+def _orders(counts: Sequence[int]) -> int:
+    """How many there are: the multinomial coefficient."""
+    return factorial(sum(counts)) // prod(map(factorial, counts))
+
+
+def _order(counts: Sequence[int], number: int) -> tuple[int, ...]:
+    """One of them, numbered as sorted: to walk to it would take years for a long scenario."""
+    left = list(counts)
+    out = []
+    while any(left):
+        for t, count in enumerate(left):
+            if not count:
+                continue
+            left[t] -= 1
+            first_is_t = _orders(left)
+            if number < first_is_t:
+                out.append(t)
+                break
+            number -= first_is_t
+            left[t] += 1
+    return tuple(out)
 
 
 def _run(

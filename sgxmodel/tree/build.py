@@ -185,6 +185,7 @@ def _unity(source: Source) -> str:
             '#include "tunables.h"',
             *map(include, PARTS),
             '#include "probe.c"',
+            '#include "ioctls.c"',
             '#include "observe.c"',
             "",
         ]

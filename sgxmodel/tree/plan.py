@@ -9,7 +9,7 @@ import attrs
 
 from sgxmodel.errors import ScenarioError
 from sgxmodel.scenario.model import MACHINE, VERBS, CallSpec, Scenario, result_name
-from sgxmodel.scenario.text import DESCRIPTORS
+from sgxmodel.scenario.text import ARGUMENTS, DESCRIPTORS
 from sgxmodel.tree import binding
 from sgxmodel.tree.binding import Call, Config
 
@@ -22,7 +22,7 @@ VERB_NUMBERS = {
             "fork", "munmap-page", "mprotect", "restrict", "create-debug", "peek", "poke",
             "vepc-open", "vepc-close", "vepc-remove-all", "guest-touch", "guest-ecreate",
             "guest-eadd", "stop-ksgxd", "shrink", "guest-einit",
-            "provision",
+            "provision", "refused",
         )
     )
 }  # fmt: skip
@@ -115,6 +115,7 @@ SEEN = {
                 "memory pressure met a backing page in use",
                 "a backing page was read back from swap",
                 "a backing page could not be read back from swap",
+                "an ioctl refused its argument",
             ),
             binding.FAILS,
         )
@@ -261,6 +262,8 @@ def _call(scenario: Scenario, spec: CallSpec) -> Call:
                 call.count = int(last or first) - int(first) + 1
             case "descriptor":
                 call.type = DESCRIPTORS.index(word)
+            case "argument":
+                call.arg = ARGUMENTS.index(word)
             case "type":
                 call.type = TYPE_NUMBERS[word]
             case "rights" | "permissions":

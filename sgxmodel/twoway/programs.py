@@ -8,11 +8,11 @@ from random import Random
 import attrs
 
 from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario, TaskLine
-from sgxmodel.scenario.text import DESCRIPTORS
+from sgxmodel.scenario.text import ARGUMENTS, DESCRIPTORS
 
 USUAL = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove")
 ODD = ("add", "modify-tcs", "poison-at", "init", "create", "munmap", "close", "restrict",
-       "mmap", "munmap-page", "mprotect", "peek", "poke", "provision")  # fmt: skip
+       "mmap", "munmap-page", "mprotect", "peek", "poke", "provision", "refused")  # fmt: skip
 SIZES = (1, 2, 4, 4, 3)
 """ECREATE refuses the last."""
 RIGHTS = ("none", "r", "rw", "rwx")
@@ -127,6 +127,8 @@ def _of_process(rng: Random, cast: Cast, verb: str) -> CallSpec:
             return CallSpec("mprotect", (name, page, rng.choice(RIGHTS)))
         case "provision":
             return CallSpec("provision", (name, rng.choice(DESCRIPTORS)))
+        case "refused":
+            return CallSpec("refused", (name, rng.choice(ARGUMENTS)))
         case "mmap":
             return CallSpec("mmap", (name, rng.choice(RIGHTS)))
     if verb in ("init", "create", "munmap", "close"):
@@ -155,8 +157,8 @@ def _guest(rng: Random, cast: Cast) -> CallSpec:
 RACING = ("touch", "touch", "touch", "accept", "accept", "run", "modify-trim", "remove", "reclaim",
           "reclaim", "direct")  # fmt: skip
 RARE = ("add", "modify-tcs", "poison-at", "poison", "init", "create", "munmap", "close", "restrict",
-        "mmap", "munmap-page", "mprotect", "peek", "poke", "provision", "exit", "shrink", "signal",
-        "signal")  # fmt: skip
+        "mmap", "munmap-page", "mprotect", "peek", "poke", "provision", "refused", "exit", "shrink",
+        "signal", "signal")  # fmt: skip
 
 
 def concurrent(seed: int) -> Scenario:

@@ -59,6 +59,8 @@ static void note_result(const struct eng_call *call, int value)
 		sometimes(SEEN_RESTART);
 	if (value == -13)
 		sometimes(SEEN_EACCES);
+	if (call->verb == V_REFUSED && value == -22)
+		sometimes(SEEN_REFUSED);
 	if (call->verb == V_REMOVE && !value)
 		sometimes(SEEN_REMOVED);
 	if (call->verb == V_ACCEPT && value == NOT_TRACKED)
