@@ -247,7 +247,7 @@ def _phrase(rng: Random, cast: Cast) -> tuple[CallSpec, ...]:
         phrases += [
             f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; guest-einit {V} 0; vepc-close {V}",
             f"guest-ecreate {V} 0; guest-eadd {W} 0 {V} 0; vepc-remove-all {V}",
-            f"vepc-close {V}; vepc-open {V}; guest-touch {V} 0",
+            f"vepc-close {V}; guest-touch {V} 0",
             f"vepc-remove-all {W}; guest-ecreate {W} 0; vepc-remove-all {W}; vepc-close {W}",
         ] * 2
     calls = [words.split() for words in rng.choice(phrases).split("; ")]
