@@ -164,6 +164,15 @@ class Eye:
             va.append(f"{self._number(S[page.epc_page])}:{S[page.bitmap]:x}")
             pos = S[pos.next]
         yield f"va{i}", " ".join(va)
+        yield f"backing{i}", " ".join(self._backing(S, S[encl.backing]))
+
+    @staticmethod
+    def _backing(S: Any, backing: Any) -> Iterator[str]:
+        """What is in memory, and what in swap: contents, the SECS's, and their PCMDs."""
+        for k in range(0 if backing is None else backing.cached_len):
+            page = S[backing.cached + k]
+            if page is not None:
+                yield f"{k}{'s' * S[page.swapped]}"
 
     @staticmethod
     def _number(page: Any) -> int:

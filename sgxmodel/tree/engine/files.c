@@ -314,6 +314,19 @@ int eng_backing_refs(struct file *file, unsigned long index)
 	return 0;
 }
 
+/* Whether a page of a backing file is there: 1 in memory, 2 in swap. */
+int eng_backing_has(struct file *file, unsigned long index);
+int eng_backing_has(struct file *file, unsigned long index)
+{
+	for (int i = 0; i < CACHED; i++) {
+		const struct page *page = backings[file->shmem].page[i];
+
+		if (page && page->index == index)
+			return 1 + page->swapped;
+	}
+	return 0;
+}
+
 /* Whether a page of a backing file is there and holds more than zeroes. */
 int eng_backing_holds(struct file *file, unsigned long index);
 int eng_backing_holds(struct file *file, unsigned long index)

@@ -7,6 +7,7 @@
 void trace_event(const void *pc, const char *fmt, ...) __printf(2, 3);
 int eng_enclaves(void);
 void *eng_encl(int i);
+int eng_backing_has(struct file *file, unsigned long index);
 
 HARNESS static void say_list(const char *what, int nid, const struct list_head *head)
 {
@@ -76,6 +77,17 @@ HARNESS static void say_encl(int i, struct sgx_encl *encl)
 					number_of(va->epc_page), va->slots[0]);
 	}
 	trace_event(NULL, "state va%d:%s", i, text);
+	n = 0;
+	text[0] = 0;
+	/* The pages' contents, the SECS's, and the PCMDs of both. */
+	for (int k = 0; encl->backing && k < 2 * eng_size(i) + 4; k++) {
+		int has = eng_backing_has(encl->backing, k);
+
+		if (has)
+			n += __builtin_snprintf(text + n, sizeof(text) - n, " %d%s", k,
+						has == 2 ? "s" : "");
+	}
+	trace_event(NULL, "state backing%d:%s", i, text);
 }
 
 HARNESS void probe_observe(void)
