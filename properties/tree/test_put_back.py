@@ -56,6 +56,14 @@ FAULTS = {
     "told-anyway": [("main.c", "if (flags & MF_ACTION_REQUIRED)", "if (1)")],
     "any-file": [("main.c", " != &sgx_provision_fops", " == &sgx_provision_fops && 0")],
     "not-allowed": [("main.c", "\t*allowed_attributes |= SGX_ATTR_PROVISIONKEY;\n", "")],
+    "another-word": [("encl.c", "sgx_get_epc_virt_addr(page->epc_page) + offset",
+                      "sgx_get_epc_virt_addr(page->epc_page) - offset")],
+    "failed-leaf": [("ioctl.c", "\t\t\tmodp->result = ret;\n\t\t\tret = -EFAULT;\n\t\t\tgoto out_unlock;\n",  # noqa: E501
+                     "\t\t\tmodp->result = ret;\n\t\t\tret = -EFAULT;\n")],
+    "count-taken": [("ioctl.c", "\tif (params.count)\n\t\treturn -EINVAL;\n", "")],
+    "not-made": [("ioctl.c", "\t\tret = PTR_ERR(backing);\n", "\t\tret = 0;\n")],
+    "zombie-lost": [("virt.c", "\t\tlist_del(&epc_page->list);\n\n\t\tif (sgx_vepc_free_page(epc_page))\n\t\t\tlist_add_tail(&epc_page->list, &secs_pages);\n",  # noqa: E501
+                     "\t\tlist_del(&epc_page->list);\n\n\t\tsgx_vepc_free_page(epc_page);\n")],
     "index-kept": [("encl.c", "\txa_destroy(&encl->page_array);\n", "")],
     "source-unlocked": [("ioctl.c", "\tmmap_read_lock(current->mm);\n", ""),
                         ("ioctl.c", "\tmmap_read_unlock(current->mm);\n", "")],
@@ -67,6 +75,11 @@ FAULTS = {
                          "\tlist_add_rcu(&encl_mm->list, &encl->mm_list);\n\tspin_lock(&encl->mm_lock);\n")],  # noqa: E501
 }  # fmt: skip
 WHERE = {
+    "another-word": ("debug-reclaim", ("15-errno", "sgx_vma_access")),
+    "failed-leaf": ("restrict-run", ("15-errno", "sgx_enclave_restrict_permissions")),
+    "count-taken": ("refused", ("15-errno", "sgx_ioctl")),
+    "not-made": ("create-fails", ("15-errno", "sgx_encl_create")),
+    "zombie-lost": ("vepc-zombie-stays", ("20-end", "sgx_vepc_release")),
     "index-kept": ("closed-file", ("20-end", "sgx_encl_release")),
     "source-unlocked": ("init-reclaim", ("17-lock-order", "__sgx_encl_add_page")),
     "mapped-by-none": ("pte-fails", ("1-one-list", "sgx_free_epc_page")),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from sgxmodel.driver.calls import CREATE, IOCTL, Verb, partly
 from sgxmodel.driver.seam import PAGE_ADDED, SECS_CREATED, VA_PAGE
 from sgxmodel.driver.structs import (
+    ARGUMENTS_FAIL,
     EBUSY,
     EFAULT,
     EINVAL,
@@ -21,6 +22,7 @@ from sgxmodel.driver.structs import (
     SGX_ENCL_INITIALIZED,
     SGX_ENCL_IOCTL,
     SGX_VA_SLOT_COUNT,
+    argument_budget,
     backing_cache,
     encls_faulted,
     mm_of,
@@ -42,7 +44,7 @@ from sgxmodel.kernel.lock import down_read, mutex_lock, mutex_unlock, up_read
 from sgxmodel.kernel.memory import IS_ERR, kfree, kzalloc, xa_erase, xa_insert
 from sgxmodel.kernel.ref import clear_bit, set_bit, test_and_set_bit, test_bit
 from sgxmodel.kernel.shmem import fput
-from sgxmodel.kernel.task import WARN_ON, signal_pending
+from sgxmodel.kernel.task import WARN_ON, may_fail, signal_pending
 from sgxmodel.machine.notation import goto, kernel, label, part_of
 from sgxmodel.machine.op import sometimes
 
@@ -140,6 +142,9 @@ def sgx_ioc_enclave_create(encl: sgx_encl, size: int) -> Any:
         return -EINVAL
     if copy_from_user():
         return -EFAULT
+    if ARGUMENTS_FAIL and may_fail(argument_budget):
+        sometimes("an ioctl's argument found no memory")
+        return -ENOMEM
     return sgx_encl_create(encl, size)
 
 
@@ -243,6 +248,9 @@ def sgx_ioc_enclave_init(encl: sgx_encl) -> int:
         return -EINVAL
     if copy_from_user():
         return -EFAULT
+    if ARGUMENTS_FAIL and may_fail(argument_budget):
+        sometimes("an ioctl's argument found no memory")
+        return -ENOMEM
     mutex_lock(encl.lock)
     ret = EINIT(sgx_get_epc_virt_addr(encl.secs.epc_page))
     if encls_faulted(ret):
@@ -338,7 +346,8 @@ CALLS = (
     Verb("add", ioctl_add_page, ("enclave", "pages", "type"),
          (*CREATE, *partly("0", "-EBUSY", "-ENOMEM", "-EIO", "-ERESTARTSYS")),
          "EADD, before init"),
-    Verb("init", ioctl_init, ("enclave",), (*IOCTL, "-EIO", "-EPERM", "-EFAULT"), "EINIT"),
+    Verb("init", ioctl_init, ("enclave",),
+         (*IOCTL, "-EIO", "-EPERM", "-EFAULT", "-ENOMEM"), "EINIT"),
     Verb("provision", ioctl_provision, ("enclave", "descriptor"), (*IOCTL, "-EFAULT"),
          "allows the enclave the provision key"),
 )  # fmt: skip

@@ -38,6 +38,8 @@ PCMDS_PER_PAGE = param("PCMDS_PER_PAGE", 32)
 SGX2 = param("SGX2", 1)
 THREADS = param("THREADS", 0)
 """Processes begin and end during the run, so each call holds its address space."""
+ARGUMENTS_FAIL = param("ARGUMENTS_FAIL", 0)
+"""Whether the scenario lets the copy of an ioctl's argument find no memory."""
 PTES_FAIL = param("PTES_FAIL", 0)
 """Whether the scenario lets vmf_insert_pfn() fail; where it does not that is no step."""
 
@@ -181,6 +183,7 @@ shmem_page_cache = static("shmem_page_cache", kmem_cache)
 encl_mm_cache = static("sgx_encl_mm_cache", kmem_cache)
 vm_area_cache = static("vm_area_cache", kmem_cache)
 copy_budget = static("copy_page_range", fault_budget)
+argument_budget = static("kmalloc", fault_budget)
 pte_budget = static("vmf_insert_pfn", fault_budget)
 mmput_work = static("mmput_work", workqueue)
 mmu_notifier_domain = static("mmu_notifier", domain)

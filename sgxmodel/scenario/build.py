@@ -142,6 +142,7 @@ class _Plan:
         layout.set(structs.SGX2, int(scenario.sgx2))
         layout.set(structs.THREADS, int(scenario.processes_come_and_go))
         layout.set(structs.PTES_FAIL, int("pte" in dict(scenario.fail)))
+        layout.set(structs.ARGUMENTS_FAIL, int("argument" in dict(scenario.fail)))
         layout.set(user.USER_COPIES_FAIL, int("user-copy" in dict(scenario.fail)))
 
     def hardware(self) -> None:

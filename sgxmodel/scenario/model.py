@@ -101,6 +101,7 @@ FAILURES = {
     "vepc": "sgx_vepc_cache",
     "xa-store": "xa_store",
     "pte": "vmf_insert_pfn",
+    "argument": "kmalloc",
 }
 """What a scenario may let fail, and where: an allocation or a leaf."""
 MACHINE = {

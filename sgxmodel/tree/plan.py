@@ -32,7 +32,7 @@ FAIL_NUMBERS = {
         (
             "backing", "encl-page", "va-page", "file", "open", "ecreate", "eadd", "einit",
             "eremove", "epa", "eaug", "emodt", "eextend", "encl-mm", "vma", "page-table",
-            "emodpr", "user-copy", "vepc", "xa-store", "pte",
+            "emodpr", "user-copy", "vepc", "xa-store", "pte", "argument",
         )
     )
 }  # fmt: skip
@@ -55,6 +55,7 @@ SEEN = {
     16: "EMODPR refused the page",
     19: "a virtual EPC page found no place in its index",
     20: "an EPC page could not be mapped",
+    21: "an ioctl's argument found no memory",
     **dict(
         enumerate(
             (

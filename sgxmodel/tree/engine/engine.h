@@ -52,6 +52,7 @@ struct held {
 
 struct task {
 	struct task_struct pub;		/* what the driver sees; first */
+	int edbgrd, edbgwr;		/* offset in a page of the latest one that worked, or -1 */
 	const char *name;
 	int id;
 	const char *op;			/* the engine's function of its latest step */
@@ -350,6 +351,7 @@ extern struct frame epcm[ENG_FRAMES];
 enum { PT_SECS, PT_TCS, PT_REG, PT_VA, PT_TRIM };
 int frame_at(const void *addr);
 const char *epcm_kind(int frame);
+int epcm_is_guests(int frame);
 void *epc_address(int frame);
 void dirty_epc(void);
 const char *mapped_by(const struct mm_struct *mm, int page);

@@ -119,6 +119,14 @@ static struct frame *secs_of(const struct frame *p)
 	return &epcm[p->secs];
 }
 
+/* Whether a guest made the enclave that it belongs to. */
+int epcm_is_guests(int frame)
+{
+	const struct frame *p = &epcm[frame];
+
+	return p->valid && (is_child(p) ? secs_of(p)->guest : p->guest);
+}
+
 /* Whether a CPU is inside that entered in this epoch or before. */
 static int threads_inside(const struct frame *secs, u32 epoch)
 {
@@ -580,7 +588,7 @@ int hw_edbgrd(void *addr, unsigned long *data)
 	if (ret)
 		sometimes(SEEN_EDBGRD_FAILED);
 	else
-		*data = p->data;
+		*data = p->data, cur()->edbgrd = (uintptr_t)addr & 4095;
 	return traced("EDBGRD", p, ret);
 }
 
@@ -592,6 +600,8 @@ int hw_edbgwr(void *addr, unsigned long data)
 	HERE();
 	begin();
 	ret = debuggable(p);
+	if (!ret)
+		cur()->edbgwr = (uintptr_t)addr & 4095;
 	if (!ret && p->data != data) {
 		p->data = data;
 		expected_data[((p->linaddr >> 32) - 1) % ENG_ENCLAVES][p->linaddr >> 12 & 63] = data;

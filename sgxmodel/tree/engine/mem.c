@@ -175,6 +175,8 @@ static int failure_of(const char *what)
 		return FAIL_VA_PAGE;
 	if (strstr(what, "(*encl)") || strstr(what, "(struct sgx_encl)"))
 		return FAIL_OPEN;
+	if (!strcmp(what, "PAGE_SIZE"))
+		return FAIL_ARGUMENT;	/* a SECS, a SIGSTRUCT and its token */
 	return -1;
 }
 

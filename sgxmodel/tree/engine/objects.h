@@ -228,7 +228,7 @@ void eng_xa_destroy(struct eng_xarray *xa, const char *func);
 
 /* The EPC is not memory here: nobody may dereference these addresses. */
 #define EPC_VIRT 0x7e0000000000UL
-#define EPC_PHYS 0x8000000000UL
+#define EPC_PHYS 0x8100000000UL	/* bits of both words of CPUID */
 #define EPC_STRIDE (1UL << 24)		/* distance of two nodes' sections */
 
 struct eng_secs {

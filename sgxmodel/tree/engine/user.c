@@ -55,12 +55,17 @@ static int do_ioctl(int proc, const struct eng_call *call)
 	return ret + (int)done * RESULT_AFTER;
 }
 
+#define WORD 40		/* a debugger's, in a page */
+
 /* access_remote_vm(): the VMA under mmap_lock, then its access handler. */
 static int do_ptrace(struct mm_struct *mm, const struct eng_call *call)
 {
-	unsigned long addr = base_of(mm->encl) + call->arg * 4096UL, word = 0;
+	unsigned long addr = base_of(mm->encl) + call->arg * 4096UL + WORD, word = 0;
+	struct task *t = cur();
 	struct vm_area_struct *vma;
 	int ret = -EIO;
+
+	t->edbgrd = t->edbgwr = -1;
 
 	eng_mmap_lock(mm, 0, "access_remote_vm");
 	vma = vma_at(mm, addr);
@@ -68,6 +73,9 @@ static int do_ptrace(struct mm_struct *mm, const struct eng_call *call)
 		ret = tree_access(vma, addr, &word, call->verb == V_POKE);
 	eng_mmap_unlock(mm, 0, "access_remote_vm");
 	if (ret == (int)sizeof(word)) {
+		if (t->edbgrd != WORD || (call->verb == V_POKE && t->edbgwr != WORD))
+			violate("15-errno", "sgx_vma_access",
+				"a debugger's access gives success, and another word");
 		sometimes(SEEN_DEBUGGED);
 		return 0;
 	}

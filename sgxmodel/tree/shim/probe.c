@@ -53,6 +53,7 @@ unsigned long probe_epc_offset(const void *addr);
 int eng_scan(void);
 int eng_leaked(void);
 int eng_stopping(void);
+int epcm_is_guests(int frame);
 const char *epcm_kind(int frame);
 
 static const struct file_operations *encl_fops, *vepc_fops;
@@ -541,7 +542,7 @@ HARNESS static void lost(const struct sgx_epc_page *page, int n)
 		violate("20-end", "__sgx_sanitize_pages",
 			"EPC page %d stays dirty, for nobody sanitises it any more", n);
 	else
-		violate("20-end", "sgx_encl_release",
+		violate("20-end", epcm_is_guests(n) ? "sgx_vepc_release" : "sgx_encl_release",
 			"EPC page %d, %s, is on no list when all is closed", n, epcm_kind(n));
 }
 
