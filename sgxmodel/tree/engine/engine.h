@@ -59,6 +59,7 @@ struct task {
 	void *sp;
 	u8 *stack;
 	void (*main)(struct task *task);
+	int woken;			/* by wake_up_process(), after prepare_to_wait() */
 	enum wait_kind wait;
 	void *wait_obj;
 	u32 wait_mask;

@@ -248,6 +248,13 @@ int machine_made(int ret)
 	return !dead;
 }
 
+/* Whether the scenario says what sgx_init() meets. */
+int eng_machine(void);
+int eng_machine(void)
+{
+	return keep->config.machine != 0;
+}
+
 int eng_no_driver(void)
 {
 	return dead;

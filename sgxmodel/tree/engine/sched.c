@@ -612,6 +612,7 @@ void stop_ksgxd(void)
 
 	eng_yield_point();
 	W.stopping = 1;
+	k->woken = 1;
 	if (k->wait == WAIT_QUEUE)
 		k->wait = WAIT_NONE;
 	W.dirty = 1;

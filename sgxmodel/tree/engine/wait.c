@@ -115,6 +115,7 @@ void eng_prepare_to_wait(struct eng_waitq *queue)
 	HERE();
 	eng_yield_point();
 	queue->waiters |= 1U << cur()->id;
+	cur()->woken = 0;
 	eng_yield_point();
 }
 
@@ -125,7 +126,7 @@ void eng_schedule(struct eng_waitq *queue)
 	HERE();
 	eng_might_sleep(driver_function());
 	eng_yield_point();
-	if (!(queue->waiters >> t->id & 1))
+	if (!(queue->waiters >> t->id & 1) || t->woken)
 		return;			/* woken between the test and here */
 	TRACE("sleeps on %s", queue->name);
 	t->wait = WAIT_QUEUE;

@@ -546,12 +546,43 @@ HARNESS static void lost(const struct sgx_epc_page *page, int n)
 			"EPC page %d, %s, is on no list when all is closed", n, epcm_kind(n));
 }
 
+int eng_machine(void);
+
+HARNESS static void check_address(u64 paddr, int inside)
+{
+	int has = arch_is_platform_page(paddr);
+
+	if (has != inside)
+		violate("15-errno", "arch_is_platform_page",
+			"physical address 0x%llx is %s of the EPC, and %staken for one", paddr,
+			inside ? "part" : "no part", has ? "" : "not ");
+}
+
+/* Which addresses are the driver's: each section from its first byte to its last. */
+HARNESS static void check_sections(void)
+{
+	for (int i = 0; i < sgx_nr_epc_sections; i++) {
+		u64 first = sgx_epc_sections[i].phys_addr;
+		u64 end = first + ((u64)eng_section_pages(i) << 12);
+
+		check_address(first - 1, 0);
+		check_address(first, 1);
+		check_address(end - 1, 1);
+		check_address(end, 0);
+		if (arch_memory_failure(end >> 12, 0) != -ENXIO)
+			violate("15-errno", "arch_memory_failure",
+				"a memory error outside the EPC does not give -ENXIO");
+	}
+}
+
 /* ``leaks``: memory is, and the EPC pages with it. */
 HARNESS void probe_end(int leaks)
 {
 	probe_quiet();
 	if (leaks || eng_stopping() || eng_no_driver())
 		return;
+	if (eng_machine())
+		check_sections();
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
 		for (int n = 0; n < eng_section_pages(i); n++) {
 			int frame = number_of(&sgx_epc_sections[i].pages[n]);
