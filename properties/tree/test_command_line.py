@@ -63,6 +63,15 @@ def test_replay_says_whether_a_fix_helps(tree: Path) -> None:
     assert check(tree, "--patch", patch).exit_code == 0
 
 
+def test_replay_says_how_to_name_a_tree_that_has_moved(tree: Path) -> None:
+    check(tree)
+    write("moved.trace", attrs.evolve(read(trace_of(tree)), target="./gone"))
+    result = run("replay", "moved.trace")
+    assert result.exit_code == 2
+    assert "./gone: the trace was made there" in result.stderr
+    assert run("replay", "moved.trace", "--target", tree).exit_code == 1
+
+
 def test_replay_says_which_step_is_missing(tree: Path) -> None:
     check(tree)
     old = read(trace_of(tree))

@@ -60,6 +60,11 @@ def _replay(
 ) -> ReplayResult:
     where = target or trace.target
     if where not in REVISIONS and is_tree(where):
+        if target is None and not Path(where.partition("@")[0]).is_dir():
+            raise UserError(
+                f"{where}: the trace was made there, and there is no such directory; "
+                f"say --target DIRECTORY{' and --patch FILE' if trace.patches else ''}"
+            )
         return tree.replay(trace, target, patches or None, cc)
     if patches or cc:
         raise UserError(f"{'--patch' if patches else '--cc'} is for kernel trees")
