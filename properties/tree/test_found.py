@@ -154,7 +154,7 @@ def test_the_last_reference_in_a_callback_and_nothing_else(tree: Path, name: str
     ["fork-ipi", "fork-young", "munmap-close", "munmap-reclaim",
      "mprotect-reclaim", "debug-reclaim", "debug-refused", "restrict-run", "restrict-refused",
      "user-copy-build", "range-errors", "modify-range", "signal-add", "vepc-zombie",
-     "boot-fails", "boot-stop"],
+     "vepc-zombie-stays"],
 )  # fmt: skip
 def test_nothing_with_processes_ranges_and_debuggers(tree: Path, name: str) -> None:
     assert kinds(tree, name, 4000) == set()
@@ -163,11 +163,32 @@ def test_nothing_with_processes_ranges_and_debuggers(tree: Path, name: str) -> N
 @pytest.mark.parametrize(
     "name",
     ["fault-reclaim", "fault-reclaim-close", "two-reclaimers", "full-va", "retype-reclaim",
-     "young-rotation", "eaug-eaug-reclaim", "init-reclaim", "backing-fails", "create-fails",
+     "young-rotation", "eaug-eaug-reclaim", "init-reclaim", "backing-fails",
      "closed-file", "eremove-fails", "ipi", "sgx1"],
 )  # fmt: skip
 def test_nothing_else(tree: Path, name: str) -> None:
     assert kinds(tree, name, 3000) == set()
+
+
+BAD_PAGES_AT_BOOT = {
+    ("11-free-count", "sgx_free_epc_page"),
+    ("18-plain-read", "__sgx_sanitize_pages"),
+    ("20-end", "ksgxd"),
+}
+
+
+@pytest.mark.parametrize("name", ["boot-fails", "boot-stop", "boot-poison", "stop-waiting"])
+def test_nothing_but_bad_pages_at_boot(tree: Path, name: str) -> None:
+    """A task that has called cond_resched() once waited until no other one could go on."""
+    found = kinds(tree, name, 4000)
+    assert ("18-plain-read", "__sgx_sanitize_pages") in found
+    assert found <= BAD_PAGES_AT_BOOT
+
+
+def test_ksgxd_may_hold_the_only_page(tree: Path) -> None:
+    """While it reclaims it, or while it still sanitises it."""
+    assert kinds(tree, "boot-clean", 4000) <= {("16-benign-race", "sgx_alloc_epc_page")}
+    assert kinds(tree, "create-fails", 15_000) == {("15-errno", "sgx_alloc_epc_page")}
 
 
 def test_a_trace_names_source_and_leads_back(tree: Path) -> None:

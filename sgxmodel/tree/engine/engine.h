@@ -70,6 +70,7 @@ struct task {
 	int node;
 	int signal;
 	int bus_error;			/* SIGBUS was sent to it */
+	int polite;			/* has called cond_resched() */
 	int yields;			/* waits for the others' next move: a retry */
 	int retries;
 	int mutexes;			/* taken by its present call */

@@ -430,6 +430,8 @@ static void decide(void)
 		return;
 	if (keep->trace_on)
 		trace_event(NULL, "switch %d", next);
+	if (cur()->polite)		/* cond_resched(): somebody else runs, and that is all */
+		cur()->yields = cur()->polite = 0;
 	switch_to(next);
 }
 
@@ -520,7 +522,7 @@ void eng_cond_resched(const char *func)
 	eng_might_sleep(func);
 	if (!W.running || W.quiet)
 		return;
-	cur()->yields = 1;
+	cur()->yields = cur()->polite = 1;
 	count_step();
 	decide();
 }

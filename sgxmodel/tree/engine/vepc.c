@@ -38,8 +38,10 @@ static int open_and_map(int n)
 		.vm_end = address(keep->config.vepc_size[n]), .vm_mm = v->mm,
 		.vm_flags = 0x7b, .vm_file = file,
 	};
+	ret = tree_mmap(file, &v->vma);
+	race_release(v);		/* a guest runs when both have returned */
 	v->file = file;
-	return tree_mmap(file, &v->vma);
+	return ret;
 }
 
 /* munmap() and close(). */
@@ -156,6 +158,7 @@ static int on_open(const struct eng_call *call, struct vepc *v)
 	}
 	if (!other->file)
 		return -EBADF;
+	race_acquire(other);
 	other->file->refs++;
 	held = other->file;
 	ret = guest_eadd(v, call->arg, other, call->count);
@@ -175,6 +178,7 @@ int vepc_call(const struct eng_call *call)
 		return close_it(call->proc);
 	if (!file)
 		return -EBADF;
+	race_acquire(v);
 	file->refs++;
 	ret = on_open(call, v);
 	eng_fput(file);
