@@ -55,6 +55,7 @@ def bare(world: World, runs: int) -> int:
     steps = 0
     for i in range(runs):
         rng, system = Random(i), world.system(_Deaf())
+        system.start()
         tasks = [t for t, spec in enumerate(world.tasks) if not spec.last]
         while able := [t for t in tasks if system.enabled(t)]:
             t = rng.choice(able)

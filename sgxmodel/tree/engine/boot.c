@@ -7,7 +7,8 @@
 #define NOT_TRACKED 11			/* of EACCEPT: come back later */
 
 struct eng_tunables eng_tunables;
-static int section_pages[9];		/* nodes without EPC have no section */
+extern int section_pages[9] __attribute__((visibility("hidden")));
+int section_pages[9];		/* nodes without EPC have no section */
 
 /* -- tasks of a scenario ------------------------------------------------------------------------- */
 
@@ -438,7 +439,6 @@ int eng_size(int encl);
 int eng_leaked(void);
 int eng_stopping(void);
 void eng_stuck(void);
-int eng_section_pages(int section);
 
 int eng_scan(void)
 {
@@ -483,9 +483,4 @@ int eng_stopping(void)
 int eng_leaked(void)
 {
 	return W.leaked;
-}
-
-int eng_section_pages(int section)
-{
-	return section_pages[section];
 }

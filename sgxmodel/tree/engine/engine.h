@@ -24,6 +24,9 @@ typedef uint32_t u32;
 typedef uint16_t u16;
 typedef uint8_t u8;
 
+/* What is declared here is this library's own: no detour by its table of symbols. */
+#pragma GCC visibility push(hidden)
+
 #define STACK_BYTES 16384
 #define HEAP_BYTES (1 << 20)
 #define HELD_MAX 12
@@ -242,7 +245,7 @@ void race_free(const void *address, size_t size, const void *pc);
 extern u8 *heap_base;
 extern u8 *stack_base;
 void mem_init(void);
-void check_access(const void *addr, size_t size, int write, const void *pc);
+void check_in_full(const void *addr, size_t size, int write);
 void mem_mark_baseline(void);
 int mem_check_leaks(void);
 const char *object_name(const void *addr);
@@ -257,6 +260,24 @@ int in_state(const void *addr, size_t size);
 void *state_low(void);
 void *state_high(void);
 extern size_t heap_used;
+extern size_t boot_heap;		/* where the arrays of EPC pages and the nodes end */
+
+/* Something that the lists of EPC pages are made of was written to: see probe_pages(). */
+extern int pages_touched, queue_touched;
+
+extern u8 *heap_base, *shadow;
+
+/* Nearly all are of a field, in a granule of the heap that may be used as a whole. */
+static inline void check_access(const void *addr, size_t size, int write, const void *pc)
+{
+	size_t at = (const u8 *)addr - heap_base;
+
+	(void)pc;
+	if (write && (at < boot_heap || at >= HEAP_BYTES))
+		pages_touched = queue_touched = 1;
+	if (at >= HEAP_BYTES || shadow[at / 8] != 8 || at % 8 + size > 8)
+		check_in_full(addr, size, write);
+}
 
 void crash_init(void);
 void crash_guard(void);
@@ -396,5 +417,7 @@ int probe_keeps(const void *epc_addr);
 int probe_epc_page(const void *addr);
 size_t probe_epc_offset(const void *addr);
 const char *probe_name(const void *addr, const char *what, size_t offset);
+
+#pragma GCC visibility pop
 
 #endif

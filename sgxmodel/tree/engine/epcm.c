@@ -96,6 +96,7 @@ static struct frame *at(const void *addr)
 {
 	int n = frame_at(addr);
 
+	pages_touched = queue_touched = 1;
 	return n < 0 ? NULL : &epcm[n];
 }
 

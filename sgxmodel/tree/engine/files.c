@@ -21,7 +21,7 @@ struct page {
 };
 
 struct backing {
-	int used;
+	int used, top;			/* no page is at top or above */
 	struct page *page[CACHED];
 };
 
@@ -148,12 +148,14 @@ static struct page **slot_of(struct file *file, unsigned long index)
 {
 	struct backing *b = &backings[file->shmem];
 
-	for (int i = 0; i < CACHED; i++)
+	for (int i = 0; i < b->top; i++)
 		if (b->page[i] && b->page[i]->index == index)
 			return &b->page[i];
 	for (int i = 0; i < CACHED; i++)
-		if (!b->page[i])
+		if (!b->page[i]) {
+			b->top = i < b->top ? b->top : i + 1;
 			return &b->page[i];
+		}
 	fatal("14-progress", "shmem", "the backing file has more pages than the enclave needs");
 }
 
@@ -302,42 +304,40 @@ void shmem_release(struct file *file)
 	engine_free(file);
 }
 
+static const struct page *page_of(struct file *file, unsigned long index)
+{
+	const struct backing *b = &backings[file->shmem];
+
+	for (int i = 0; i < b->top; i++)
+		if (b->page[i] && b->page[i]->index == index)
+			return b->page[i];
+	return NULL;
+}
+
 int eng_backing_refs(struct file *file, unsigned long index);
 int eng_backing_refs(struct file *file, unsigned long index)
 {
-	for (int i = 0; i < CACHED; i++) {
-		const struct page *page = backings[file->shmem].page[i];
+	const struct page *page = page_of(file, index);
 
-		if (page && page->index == index)
-			return page->refs;
-	}
-	return 0;
+	return page ? page->refs : 0;
 }
 
 /* Whether a page of a backing file is there: 1 in memory, 2 in swap. */
 int eng_backing_has(struct file *file, unsigned long index);
 int eng_backing_has(struct file *file, unsigned long index)
 {
-	for (int i = 0; i < CACHED; i++) {
-		const struct page *page = backings[file->shmem].page[i];
+	const struct page *page = page_of(file, index);
 
-		if (page && page->index == index)
-			return 1 + page->swapped;
-	}
-	return 0;
+	return page ? 1 + page->swapped : 0;
 }
 
 /* Whether a page of a backing file is there and holds more than zeroes. */
 int eng_backing_holds(struct file *file, unsigned long index);
 int eng_backing_holds(struct file *file, unsigned long index)
 {
-	for (int i = 0; i < CACHED; i++) {
-		const struct page *page = backings[file->shmem].page[i];
+	const struct page *page = page_of(file, index);
 
-		if (page && page->index == index)
-			return eng_memchr_inv(page->data, 0, 4096) != NULL;
-	}
-	return 0;
+	return page && eng_memchr_inv(page->data, 0, 4096);
 }
 
 void eng_get_page(struct page *page)

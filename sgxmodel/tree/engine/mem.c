@@ -23,10 +23,12 @@ struct block {
 
 u8 *heap_base;
 u8 *stack_base;
-static u8 *shadow;
+u8 *shadow;
 static struct block *blocks;
 size_t heap_used;
 static int nblocks;
+int pages_touched = 1, queue_touched = 1;
+size_t boot_heap = HEAP_BYTES;
 
 /* What state.c takes a copy of: ranges that are live, shadow, the table of blocks. */
 #define RANGES 512
@@ -244,12 +246,11 @@ static void __attribute__((noinline)) bad_access(const void *addr, size_t size, 
 	fatal("6-references", driver_function(), "wild pointer: %s of %zu bytes", verb, size);
 }
 
-void check_access(const void *addr, size_t size, int write, const void *pc)
+void check_in_full(const void *addr, size_t size, int write)
 {
 	size_t at = (const u8 *)addr - heap_base;
 	size_t first, last;
 
-	(void)pc;
 	if (at >= HEAP_BYTES) {
 		if ((size_t)((const u8 *)addr - stack_base) < STACK_BYTES * ENG_TASKS ||
 		    in_state(addr, size))
@@ -366,6 +367,7 @@ void mem_mark_baseline(void)
 {
 	for (int i = 0; i < nblocks; i++)
 		blocks[i].baseline = blocks[i].live;
+	boot_heap = heap_used;
 }
 
 static int leaked(const struct block *b)

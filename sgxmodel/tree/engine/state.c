@@ -107,6 +107,15 @@ static int stack_live(const struct task *t)
 	return t->sp && t->wait != WAIT_DONE;
 }
 
+/* The segment, without the tasks that this scenario has not. */
+static void copy_back(void)
+{
+	u8 *unused = (u8 *)&W.task[W.ntask], *rest = (u8 *)&W.task[ENG_TASKS];
+
+	memcpy(seg->low, seg->copy, unused - seg->low);
+	memcpy(rest, seg->copy + (rest - seg->low), seg->high - rest);
+}
+
 void state_save(void)
 {
 	seg->nblocks = mem_nblocks();
@@ -124,7 +133,7 @@ void state_save(void)
 void state_restore(void)
 {
 	mem_restore(seg->nblocks);
-	memcpy(seg->low, seg->copy, seg->high - seg->low);
+	copy_back();
 	for (int i = 0; i < ENG_TASKS; i++) {
 		struct task *t = &W.task[i];
 

@@ -103,7 +103,7 @@ HARNESS void probe_observe(void)
 #endif
 	trace_event(NULL, "state count: %ld", sgx_nr_free_pages.counter);
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
-		for (int k = 0; k < eng_section_pages(i); k++)
+		for (int k = 0; k < section_pages[i]; k++)
 			say_page(&sgx_epc_sections[i].pages[k]);
 	for (int i = 0; i < eng_enclaves(); i++)
 		if (eng_encl(i))

@@ -16,8 +16,9 @@ struct mm_struct *process_mm(int proc);
 struct vm_area_struct *vma_at(const struct mm_struct *mm, unsigned long addr);
 const char *mapped_by(const struct mm_struct *mm, int page);
 int eng_size(int encl);
-int eng_section_pages(int section);
+extern int section_pages[9] __attribute__((visibility("hidden")));
 int eng_task(void);
+extern int pages_touched, queue_touched;
 
 /* What the EPCM knows of a page, as far as the checks need it. */
 struct probe_frame {
@@ -253,13 +254,13 @@ HARNESS void tree_direct(void)
 static u8 seen[64];
 
 /* A frame's number, as the EPCM counts; -1: no page of the EPC. */
-HARNESS static int number_of(const struct sgx_epc_page *page)
+HARNESS static inline int __attribute__((always_inline)) number_of(const struct sgx_epc_page *page)
 {
 	int first = 0;
 
 	for (int i = 0; i < sgx_nr_epc_sections; i++) {
 		const struct sgx_epc_section *s = &sgx_epc_sections[i];
-		int pages = eng_section_pages(i);
+		int pages = section_pages[i];
 
 		if (page >= s->pages && page < s->pages + pages)
 			return first + (int)(page - s->pages);
@@ -331,27 +332,37 @@ HARNESS static int walk(const struct list_head *head, int kind)
 	return count;
 }
 
-HARNESS static int unlocked(const struct eng_lock *lock)
+HARNESS static inline int __attribute__((always_inline)) unlocked(const struct eng_lock *lock)
 {
 	return !lock->owner || lock->owner == eng_current();
 }
+
+static int skipped;			/* lists that somebody else has locked */
 
 /* Whenever a spinlock is about to be released. Returns the number of free pages. */
 HARNESS static int walk_all(void)
 {
 	int free = 0;
 
-	for (int i = 0; i < 64; i++)
-		seen[i] = where[i] = 0;
+	skipped = 0;
+
+	__builtin_memset(seen, 0, sizeof(seen));
+	__builtin_memset(where, 0, sizeof(where));
 	for (int nid = 0; nid < eng_nr_nodes(); nid++) {
-		if (!(sgx_numa_mask.bits >> nid & 1) || !unlocked(&sgx_numa_nodes[nid].lock))
+		if (!(sgx_numa_mask.bits >> nid & 1))
 			continue;
+		if (!unlocked(&sgx_numa_nodes[nid].lock)) {
+			skipped++;
+			continue;
+		}
 		free += walk(&sgx_numa_nodes[nid].free_page_list, FREE);
 		walk(&sgx_numa_nodes[nid].sgx_poison_page_list, POISONED);
 	}
 #ifdef ACTIVE
 	if (unlocked(&ACTIVE_LOCK))
 		walk(&ACTIVE, RECLAIMABLE);
+	else
+		skipped++;
 #endif
 	return free;
 }
@@ -362,15 +373,14 @@ static u8 was[64], isolator[64];
  * A TRACKED page that leaves the reclaimable list is its isolator's, until it
  * is on a list again: then it was this one who put it there.
  */
-HARNESS static void check_isolated(const struct eng_lock *released)
+HARNESS static void check_isolated(int active)
 {
 #ifdef ACTIVE
-	int me = eng_task() + 1, active = released == &ACTIVE_LOCK;
+	int me = eng_task() + 1, n = 0;
 
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
-		for (int k = 0; k < eng_section_pages(i); k++) {
+		for (int k = 0; k < section_pages[i]; k++, n++) {
 			const struct sgx_epc_page *page = &sgx_epc_sections[i].pages[k];
-			int n = number_of(page);
 
 			if (active && was[n] && !where[n] &&
 			    (page->flags & SGX_EPC_PAGE_RECLAIMER_TRACKED))
@@ -386,7 +396,7 @@ HARNESS static void check_isolated(const struct eng_lock *released)
 			isolator[n] = 0;
 		}
 #else
-	(void)released;
+	(void)active;
 #endif
 }
 
@@ -397,20 +407,17 @@ static short ahead[64], passed[64];
  * Repeated passes visit every page: in a queue nobody is passed over by more
  * pages than were ahead; one pass is leeway, as in the model.
  */
-HARNESS static void check_waiting(const struct eng_lock *released)
+HARNESS static void check_waiting(void)
 {
 #ifdef ACTIVE
 	const struct list_head *pos;
-	int taken = 0, place = 0;
+	int taken = 0, place = 0, at = 0;
 
-	if (released != &ACTIVE_LOCK)
-		return;
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
-		for (int k = 0; k < eng_section_pages(i); k++) {
+		for (int k = 0; k < section_pages[i]; k++, at++) {
 			const struct sgx_epc_page *page = &sgx_epc_sections[i].pages[k];
-			int n = number_of(page);
 
-			if (was[n] && !where[n])
+			if (was[at] && !where[at])
 				taken += !!(page->flags & SGX_EPC_PAGE_RECLAIMER_TRACKED);
 		}
 	for (pos = ACTIVE.next; pos != &ACTIVE && place < MANY; pos = pos->next, place++) {
@@ -430,18 +437,34 @@ HARNESS static void check_waiting(const struct eng_lock *released)
 				"%d pages were ahead of it, %d were taken since",
 				n, ahead[n], passed[n]);
 	}
-#else
-	(void)released;
 #endif
 }
 
+HARNESS static int is_active_lock(const struct eng_lock *lock)
+{
+#ifdef ACTIVE
+	return lock == &ACTIVE_LOCK;
+#else
+	(void)lock;
+	return 0;
+#endif
+}
+
+/* Nothing to see where no page, list or EPCM entry was written to since the last time. */
 HARNESS void probe_pages(const struct eng_lock *released)
 {
-	if (!sgx_numa_nodes || !sgx_nr_epc_sections || eng_no_driver())
+	int active = is_active_lock(released);
+
+	if (!sgx_numa_nodes || !sgx_nr_epc_sections || eng_no_driver() ||
+	    !(active ? queue_touched : pages_touched))
 		return;
 	walk_all();
-	check_waiting(released);
-	check_isolated(released);
+	pages_touched = skipped;
+	if (active) {
+		check_waiting();
+		queue_touched = 0;
+	}
+	check_isolated(active);
 }
 
 /*
@@ -451,7 +474,7 @@ HARNESS void probe_pages(const struct eng_lock *released)
 HARNESS int probe_exhausted(void)
 {
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
-		for (int n = 0; n < eng_section_pages(i); n++) {
+		for (int n = 0; n < section_pages[i]; n++) {
 			const struct sgx_epc_page *page = &sgx_epc_sections[i].pages[n];
 
 			if (page->poison && (page->flags & SGX_EPC_PAGE_IS_FREE))
@@ -493,7 +516,7 @@ HARNESS void probe_nodes(void)
 			int home = eng_node_of_phys(s->phys_addr);
 
 			if (s->node == &sgx_numa_nodes[nid])
-				size += eng_section_pages(i) * PAGE_SIZE;
+				size += section_pages[i] * PAGE_SIZE;
 			if ((home < 0 ? 0 : home) == nid && s->node != &sgx_numa_nodes[nid])
 				violate("11-free-count", "sgx_page_cache_init",
 					"EPC section %d is of node %d, and not in its pool", i, nid);
@@ -563,7 +586,7 @@ HARNESS static void check_sections(void)
 {
 	for (int i = 0; i < sgx_nr_epc_sections; i++) {
 		u64 first = sgx_epc_sections[i].phys_addr;
-		u64 end = first + ((u64)eng_section_pages(i) << 12);
+		u64 end = first + ((u64)section_pages[i] << 12);
 
 		check_address(first - 1, 0);
 		check_address(first, 1);
@@ -584,7 +607,7 @@ HARNESS void probe_end(int leaks)
 	if (eng_machine())
 		check_sections();
 	for (int i = 0; i < sgx_nr_epc_sections; i++)
-		for (int n = 0; n < eng_section_pages(i); n++) {
+		for (int n = 0; n < section_pages[i]; n++) {
 			int frame = number_of(&sgx_epc_sections[i].pages[n]);
 
 			if (!seen[frame])
@@ -680,7 +703,7 @@ HARNESS int probe_keeps(const void *epc_addr)
 		int n = (int)(((const char *)epc_addr - (const char *)s->virt_addr) >> PAGE_SHIFT);
 		const struct sgx_encl_page *owner;
 
-		if (epc_addr < s->virt_addr || n >= eng_section_pages(i))
+		if (epc_addr < s->virt_addr || n >= section_pages[i])
 			continue;
 		owner = (const struct sgx_encl_page *)OWNER(&s->pages[n]);
 		return owner && owner->encl && owner->encl->refcount.refcount > 0;
@@ -754,7 +777,7 @@ HARNESS int probe_epc_page(const void *addr)
 {
 	for (int i = 0; i < sgx_nr_epc_sections; i++) {
 		const char *pages = (const char *)sgx_epc_sections[i].pages;
-		unsigned long size = eng_section_pages(i) * sizeof(struct sgx_epc_page);
+		unsigned long size = section_pages[i] * sizeof(struct sgx_epc_page);
 
 		if ((unsigned long)((const char *)addr - pages) < size)
 			return number_of((const struct sgx_epc_page *)
@@ -768,7 +791,7 @@ HARNESS unsigned long probe_epc_offset(const void *addr)
 	for (int i = 0; i < sgx_nr_epc_sections; i++) {
 		unsigned long at = (const char *)addr - (const char *)sgx_epc_sections[i].pages;
 
-		if (at < eng_section_pages(i) * sizeof(struct sgx_epc_page))
+		if (at < section_pages[i] * sizeof(struct sgx_epc_page))
 			return at % sizeof(struct sgx_epc_page);
 	}
 	return 0;
