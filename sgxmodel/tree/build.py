@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from importlib import resources
 from pathlib import Path
 
@@ -24,6 +25,9 @@ from sgxmodel.tree.binding import TreeError
 from sgxmodel.tree.source import HEADERS, PARTS, Source
 
 VERSION = "1"
+KEPT = 200
+"""Libraries that stay in the cache, the latest used: less than a megabyte each."""
+KEPT_ENGINES = 8
 COMMON = ("-std=gnu11", "-g", "-fPIC", "-fno-strict-aliasing", "-fno-stack-protector")
 ENGINE_FLAGS = ("-O2", "-Wall", "-Wextra")
 DRIVER_FLAGS = (
@@ -92,6 +96,9 @@ def build(source: Source, cc: Compiler | None = None, cache: Path | None = None)
     if not library.is_file():
         with tempfile.TemporaryDirectory(prefix="sgxmodel-build-") as scratch:
             _keep(built_in(Path(scratch), source, cc, cache), library)
+        _prune(cache)
+    with suppress(OSError):  # somebody else's cache, or just pruned
+        os.utime(library)
     return library
 
 
@@ -101,6 +108,20 @@ def _keep(built: Path, to: Path) -> None:
     part = to.with_suffix(f".{os.getpid()}.part")
     shutil.copyfile(built, part)
     part.replace(to)
+
+
+def _prune(cache: Path) -> None:
+    """Drop what was not used for the longest time; another process may be at it, too."""
+    for pattern, kept in (("*.so", KEPT), ("*.part", KEPT), ("engine-*", KEPT_ENGINES)):
+        aged = []
+        for path in cache.glob(pattern):
+            with suppress(OSError):
+                aged.append((path.stat().st_mtime, path))
+        for _, path in sorted(aged, reverse=True)[kept:]:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
 
 
 def _own_files() -> list[Path]:
@@ -155,6 +176,8 @@ def _engine(cc: Compiler, scratch: Path, cache: Path, pool: ThreadPoolExecutor) 
     made = pool.map(lambda f: _object(cc, "engine", scratch, f, flags), missing)
     for built in list(made):
         _keep(built, folder / built.name)
+    with suppress(OSError):
+        os.utime(folder)
     return [folder / f"{f.stem}.o" for f in files]
 
 
