@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable, Generator
 from concurrent.futures import Executor, Future
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sgxmodel.mutate.campaign import Campaign, SetupError, emptied
 from sgxmodel.mutate.catalogue import Mutant, catalogue, mutants_of, with_changes
 from sgxmodel.mutate.fate import Fate, Verdict
 from sgxmodel.mutate.judge import Job, Limits, judge
-from sgxmodel.mutate.processes import Processes, WorkerDied
+from sgxmodel.mutate.processes import Processes, Template, WorkerDied
 from sgxmodel.mutate.scope import functions_in
 from sgxmodel.mutate.store import Store, setting
 from sgxmodel.revisions import revision
@@ -210,6 +211,37 @@ def test_a_killed_process_says_so_and_its_neighbours_do_not_notice() -> None:
         assert fine.result() > 0
 
 
+LEARNT: list[str] = []
+
+
+def _learn(what: str) -> None:
+    LEARNT.append(what)
+
+
+def _known(_: object) -> tuple[int, list[str]]:
+    LEARNT.append("in a child")
+    return os.getpid(), LEARNT[:-1]
+
+
+def test_a_template_is_forked_once_it_has_learnt() -> None:
+    template = Template(partial(_learn, "how the clean target looks"))
+    with Processes(2, template) as pool:
+        while True:  # before it has, processes are made as ever
+            pid, known = pool.submit(_known, None).result()
+            if known:
+                break
+        assert pool.submit(_known, None).result()[1] == ["how the clean target looks"]
+        assert pid not in (os.getpid(), template.process.pid)
+        lost, fine = pool.submit(_die, None), pool.submit(_pid, None)
+        with pytest.raises(WorkerDied, match="died"):
+            lost.result()
+        assert fine.result() > 0
+        os.kill(template.process.pid, signal.SIGKILL)
+        template.process.join()
+        assert pool.submit(_known, None).result()[1] == []
+    template.close()
+
+
 class Losing(Executor):
     """Loses every job ``times`` times before it does it."""
 
@@ -268,7 +300,7 @@ def campaign(operator: str = "drop-lock", limits: Limits = LIMITS) -> Campaign:
 def test_a_second_run_does_nothing() -> None:
     first = campaign()
     verdicts = {v.id: v for v in first.go()}
-    assert Here.done == len(first.mutants) + 2
+    assert Here.done == len(FEW) + len(first.mutants) + 2
     second = campaign()
     assert list(second.go()) == []
     assert Here.done == 0

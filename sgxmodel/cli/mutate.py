@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import resources
 from pathlib import Path
 from random import Random
@@ -26,7 +26,7 @@ from sgxmodel.mutate.fate import TWO_WAY, Fate, Verdict
 from sgxmodel.mutate.judge import Limits, names_of_killers
 from sgxmodel.mutate.listed import TREES, reasons
 from sgxmodel.mutate.matrix import matrix
-from sgxmodel.mutate.processes import Processes
+from sgxmodel.mutate.processes import Processes, Template
 from sgxmodel.mutate.scope import functions_in
 from sgxmodel.mutate.show import shortest
 from sgxmodel.mutate.store import Store, setting
@@ -45,6 +45,8 @@ from sgxmodel.tree.target import is_tree
 from sgxmodel.twoway.oracle import TwoWay
 
 Mutants = Mapping[str, Mutant | TreeMutant]
+MANY = 60
+"""Mutants for which it is worth the while to learn first how the clean target looks."""
 
 
 @click.command()
@@ -163,6 +165,7 @@ class _Command:
     json_file: str | None
     html_file: str | None
     elements: str | None
+    template: Template | None = None
 
     def run(self) -> int:
         if is_tree(self.target):
@@ -229,7 +232,7 @@ class _Command:
         store = Store(self.results, self.target, setting(scenarios, limits))
         return Campaign(
             revision(self.target), mutants, scenarios, limits, store,
-            lambda: Processes(self.jobs), self.jobs, self.fresh,
+            lambda: Processes(self.jobs, self.template), self.jobs, self.fresh,
         )  # fmt: skip
 
     def tree_campaign(self, mutants: dict[str, TreeMutant], source: Source) -> TreeCampaign:
@@ -249,6 +252,15 @@ class _Command:
     def decide(self, campaign: Campaign | TreeCampaign) -> bool:
         """Run what is to be run.  Whether it was interrupted; what is done is kept."""
         over = within(self.budget)
+        if isinstance(campaign, Campaign) and len(campaign.todo()) >= MANY:
+            self.template = Template(campaign.learn())
+        try:
+            return self.decided(campaign, over)
+        finally:
+            if self.template is not None:
+                self.template.close()
+
+    def decided(self, campaign: Campaign | TreeCampaign, over: Callable[[], bool]) -> bool:
         with progress(len(campaign.todo()), "mutants") as (advance, _):
             try:
                 for _verdict in campaign.go(over):

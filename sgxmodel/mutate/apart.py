@@ -8,17 +8,18 @@ every interleaving of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sgxmodel.errors import ScenarioError
 from sgxmodel.kernel.list import entries
 from sgxmodel.machine.op import Fault
 from sgxmodel.machine.system import Call, Silent, System
-from sgxmodel.revisions import Revision
+from sgxmodel.revisions import Revision, revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, result_name
-from sgxmodel.search.compare import Bound, Compared, compare_scenario
+from sgxmodel.search.compare import Bound, Compared, Side, compare_with, explored
 from sgxmodel.search.run import Runner
 from sgxmodel.search.schedule import Replay, Schedule
 
@@ -102,10 +103,59 @@ def looks(target: Revision, scenario: Scenario) -> list[list[Seen]] | str:
     return out
 
 
-def difference(clean: Revision, mutant: Revision, scenarios: Iterable[Scenario]) -> str:
+class Clean:
+    """A clean target as its mutants are compared with it: found out once in a process.
+
+    A process that is forked from one that knows need not do it again.
+    """
+
+    def __init__(self, target: Revision) -> None:
+        self.target = target
+        self._looks: dict[Scenario, list[list[Seen]] | str] = {}
+        self._sides: dict[tuple[Scenario, int], Side] = {}
+
+    def looks(self, scenario: Scenario) -> list[list[Seen]] | str:
+        """What :func:`looks` gives."""
+        if scenario not in self._looks:
+            self._looks[scenario] = looks(self.target, scenario)
+        return self._looks[scenario]
+
+    def side(self, scenario: Scenario, states: int) -> Side:
+        """All its states in a small scenario, and how they look."""
+        key = (scenario, states)
+        if key not in self._sides:
+            self._sides[key] = explored(self.target, scenario, bound_of(states))
+        return self._sides[key]
+
+    def learn(self, scenarios: Iterable[Scenario], small: Collection[str], states: int) -> None:
+        """Find out all that there is to know."""
+        for scenario in scenarios:
+            self.looks(scenario)
+            if scenario.name in small:
+                side = self.side(scenario, states)
+                compare_with(side, build(self.target, scenario), bound_of(states))
+
+
+@cache
+def clean_of(target: str) -> Clean:
+    """The one of this process."""
+    return Clean(revision(target))
+
+
+def learnt(target: str, scenarios: Iterable[Scenario], small: Collection[str], states: int) -> None:
+    """Have this process know a clean target, and all processes that are forked from it."""
+    clean_of(target).learn(scenarios, small, states)
+
+
+def bound_of(states: int) -> Bound:
+    """States only: memory and time must change no fate."""
+    return Bound(states=states, memory_mb=None)
+
+
+def difference(clean: Clean, mutant: Revision, scenarios: Iterable[Scenario]) -> str:
     """Where the two look different, in words; empty: nowhere."""
     for scenario in scenarios:
-        one, two = looks(clean, scenario), looks(mutant, scenario)
+        one, two = clean.looks(scenario), looks(mutant, scenario)
         if one == two:
             continue
         if isinstance(one, str) or isinstance(two, str):
@@ -122,12 +172,13 @@ def difference(clean: Revision, mutant: Revision, scenarios: Iterable[Scenario])
 
 
 def closed_apart(
-    clean: Revision, mutant: Revision, scenarios: Iterable[Scenario], states: int
+    clean: Clean, mutant: Revision, scenarios: Iterable[Scenario], states: int
 ) -> tuple[int, str]:
     """(states, where they differ or what did not close) of ``compare`` over these scenarios."""
     total = 0
     for scenario in scenarios:
-        answer = compare_scenario(clean, mutant, scenario, Bound(states=states, memory_mb=None))
+        side, other = clean.side(scenario, states), build(mutant, scenario)
+        answer = compare_with(side, other, bound_of(states))
         if isinstance(answer, Compared):
             total += answer.states[1]
         elif isinstance(answer, str):

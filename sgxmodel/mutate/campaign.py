@@ -7,12 +7,14 @@ import ast
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 from random import Random
 
 import attrs
 
 from sgxmodel.errors import UserError
 from sgxmodel.machine.graph import KernelFunction
+from sgxmodel.mutate.apart import learnt
 from sgxmodel.mutate.catalogue import Changes, Mutant
 from sgxmodel.mutate.cover import Reach, order, reach, small
 from sgxmodel.mutate.fate import Fate, Verdict
@@ -20,7 +22,7 @@ from sgxmodel.mutate.judge import Job, Limits
 from sgxmodel.mutate.runner import run
 from sgxmodel.mutate.scope import reachable
 from sgxmodel.mutate.store import Store, setting
-from sgxmodel.revisions import Revision
+from sgxmodel.revisions import Revision, revision
 from sgxmodel.scenario.model import Scenario
 
 CLEAN, FORCED = "clean", "forced"
@@ -113,6 +115,11 @@ class Campaign:
         self._closed = clean.closed
         self.store.put(key, clean)
 
+    def learn(self) -> Callable[[], object]:
+        """What a process can find out before its first mutant: how the clean target looks."""
+        small = tuple(s.name for s in self.scenarios if s.name.startswith("x-"))
+        return partial(learnt, self.target.name, tuple(self.scenarios), small, self.limits.states)
+
     def _forced(self) -> Changes:
         fn = self.target.program.functions[FORCED_IN].source
         return ((FORCED_IN, emptied(fn)),)
@@ -168,11 +175,18 @@ class Campaign:
     def reaches(self) -> list[Reach]:
         """What the scenarios come to; found out once."""
         if not self._reaches:
-            self._reaches = [reach(self.target, s, self.limits.seed) for s in self.scenarios]
+            find = partial(reach_of, self.target.name, seed=self.limits.seed)
+            with self.make() as executor:
+                self._reaches = list(executor.map(find, self.scenarios))
         return self._reaches
 
     def _promises(self, scenario: Scenario) -> tuple[str, ...]:
         return next(r.promises for r in self.reaches() if r.scenario == scenario.name)
+
+
+def reach_of(target: str, scenario: Scenario, seed: int) -> Reach:
+    """The same as :func:`reach`, for another process."""
+    return reach(revision(target), scenario, seed)
 
 
 NOT = Verdict("", Fate.STILLBORN)

@@ -18,7 +18,7 @@ from sgxmodel.errors import LinkError, NotationError, ScenarioError
 from sgxmodel.invariants.catalogue import FAULTS, INVARIANTS
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.op import Fault
-from sgxmodel.mutate.apart import closed_apart, difference
+from sgxmodel.mutate.apart import clean_of, closed_apart, difference
 from sgxmodel.mutate.catalogue import Changes, with_changes
 from sgxmodel.mutate.cover import CLOSED_STATES, setup_as_task
 from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
@@ -268,7 +268,7 @@ class _Judge:
         small = [s for s, _ in job.scenarios if s.name in job.small]
         if not job.changes or self.limits.without or not small:
             return None
-        base = revision(job.target)
+        base = clean_of(job.target)
         states, self.why = closed_apart(base, self.mutant, small, self.limits.states)
         self.states += states
         self.why = self.why or difference(base, self.mutant, (s for s, _ in job.scenarios))
@@ -284,7 +284,7 @@ class _Judge:
         if not job.scenarios:
             return self.alive(Fate.SURVIVED, "no scenario comes to this function")
         if job.changes and not self.limits.without and not self.why:
-            base = revision(job.target)
+            base = clean_of(job.target)
             self.why = difference(base, self.mutant, (s for s, _ in job.scenarios))
             if not self.why and not job.small:
                 self.why = "no small scenario comes to this line"

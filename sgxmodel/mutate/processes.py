@@ -6,15 +6,19 @@ A mutant may spoil its process or take it down; no other one notices.
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+Work = tuple[Callable[..., Any], Any, Any]
 PRELOAD = ["__main__", "sgxmodel.mutate.judge"]
 
 
@@ -22,53 +26,144 @@ class WorkerDied(RuntimeError):
     """A process ended without a result: killed, or out of memory."""
 
 
-class Processes(Executor):
-    """At most ``width`` processes at a time, each for one task, forked from one that is ready."""
+def _context() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PRELOAD)
+    return context
 
-    def __init__(self, width: int) -> None:
+
+class Processes(Executor):
+    """At most ``width`` processes at a time, each for one task, forked from one that is ready.
+
+    With a :class:`Template` it is that one, once it has learnt what it is to know.
+    """
+
+    def __init__(self, width: int, template: Template | None = None) -> None:
         self.threads = ThreadPoolExecutor(width)
-        self.context = multiprocessing.get_context("forkserver")
-        self.context.set_forkserver_preload(PRELOAD)
-        self.running: set[BaseProcess] = set()
+        self.context = _context()
+        self.template = template
+        self.running: set[int] = set()
         self.stopped = False
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         return self.threads.submit(self._run, fn, args, kwargs)
 
     def _run(self, fn: Callable[..., T], args: Any, kwargs: Any) -> T:
-        receive, send = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=_work, args=(send, fn, args, kwargs), daemon=True)
         if self.stopped:
             raise WorkerDied("stopped")
-        process.start()
-        self.running.add(process)
-        send.close()
+        work = (fn, args, kwargs)
+        receive, process = self._forked(work) or self._started(work)
+        pid = 0
         try:
+            pid = receive.recv()
+            self.running.add(pid)
             ok, value = receive.recv()
         except EOFError:
-            process.join()
-            raise WorkerDied(f"its process ended with {process.exitcode}") from None
+            raise WorkerDied(f"its process {_ended(process)}") from None
         finally:
             receive.close()
-            process.join()
-            self.running.discard(process)
+            if process is not None:
+                process.join()
+            self.running.discard(pid)
         if not ok:
             raise value
         return value  # type: ignore[no-any-return]
+
+    def _forked(self, work: Work) -> tuple[Connection, None] | None:
+        if self.template is None:
+            return None
+        receive, send = self.context.Pipe(duplex=False)
+        if self.template.fork(send, work):
+            return receive, None
+        receive.close()
+        return None
+
+    def _started(self, work: Work) -> tuple[Connection, Any]:
+        receive, send = self.context.Pipe(duplex=False)
+        process = self.context.Process(target=_work, args=(send, *work), daemon=True)
+        process.start()
+        send.close()
+        return receive, process
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Without ``wait`` the processes are ended at once."""
         if not wait:
             self.stopped = True
-            for process in tuple(self.running):
-                process.terminate()
+            for pid in tuple(self.running):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGTERM)
         self.threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+
+
+def _ended(process: Any) -> str:
+    if process is None:
+        return "died"
+    process.join()
+    return f"ended with {process.exitcode}"
 
 
 def _work(send: Connection, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    send.send(os.getpid())
     try:
         result = (True, fn(*args, **kwargs))
     except BaseException as error:
         result = (False, error)
     send.send(result)
+
+
+class Template:
+    """A process that learns something once, and is then forked for each task.
+
+    What every task would have to find out for itself is in its memory by then.
+    """
+
+    def __init__(self, learn: Callable[[], object]) -> None:
+        context = _context()
+        self.lock = threading.Lock()
+        self.ready = False
+        self.control, its = context.Pipe()
+        self.process = context.Process(target=_template, args=(its, learn), daemon=True)
+        self.process.start()
+        its.close()
+
+    def fork(self, send: Connection, work: Work) -> bool:
+        """Have a task done there.  False: it has not learnt yet, or is no more."""
+        with self.lock, send:
+            try:
+                if not self.ready and self.control.poll():
+                    self.ready = bool(self.control.recv())
+                if self.ready:
+                    self.control.send((send, *work))
+                    self.control.recv()
+            except (EOFError, OSError):
+                self.ready = False
+            return self.ready
+
+    def close(self) -> None:
+        """No more tasks; those that run go on."""
+        with self.lock:
+            self.ready = False
+            self.control.close()
+        self.process.terminate()
+        self.process.join()
+
+
+def _template(control: Connection, learn: Callable[[], object]) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    learn()
+    gc.freeze()  # the collector of a child would write to all pages that they share
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
+    control.send(True)
+    while True:
+        try:
+            task = control.recv()
+        except EOFError:
+            return
+        if not os.fork():
+            control.close()
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _work(*task)
+            os._exit(0)
+        task[0].close()
+        control.send(True)

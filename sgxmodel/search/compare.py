@@ -122,8 +122,36 @@ def compare_scenario(
     a: Revision, b: Revision, scenario: Scenario, bound: Bound
 ) -> Compared | _Apart | str:
     """One scenario as it stands; a string says which limit was reached."""
-    pair = _Pair(build(a, scenario), build(b, scenario), bound)
-    return pair.why or pair.search()
+    one, two = build(a, scenario), build(b, scenario)
+    return compare_with(_explored(one, _unreclaimable(one, two), bound), two, bound)
+
+
+def explored(a: Revision, scenario: Scenario, bound: Bound) -> Side:
+    """One side, to be compared with many of the same lists (:func:`compare_with`)."""
+    world = build(a, scenario)
+    return _explored(world, _unreclaimable(world), bound)
+
+
+def compare_with(one: Side, two: World, bound: Bound) -> Compared | _Apart | str:
+    """The same as :func:`compare_scenario`, of a side that is known."""
+    why = one.unfinished()
+    if why:
+        return why
+    other = Side(two, one.looks, Eye(two, unreclaimable=one.eye.unreclaimable), bound)
+    return other.unfinished() or _Pair(one, other, bound).search()
+
+
+def _unreclaimable(*worlds: World) -> bool:
+    """Whether all of them have a list of pages that are not to be reclaimed."""
+    return all(w.revision.lists.unreclaimable is not None for w in worlds)
+
+
+def _explored(world: World, unreclaimable: bool, bound: Bound) -> Side:
+    eye = Eye(world, unreclaimable=unreclaimable)
+    names = [name for name, _ in eye.parts]
+    for spec in world.tasks:
+        names += [spec.name, f"the kernel warns in {spec.name}"]
+    return Side(world, _Looks([*names, "at rest"]), eye, bound)
 
 
 def _shortest(
@@ -198,7 +226,7 @@ Entries = frozenset[int]
 """States that are reached with the last visible event."""
 
 
-class _Side:
+class Side:
     """One revision's states, and how they look."""
 
     def __init__(self, world: World, looks: _Looks, eye: Eye, bound: Bound) -> None:
@@ -207,9 +235,15 @@ class _Side:
         self.explorer = Explorer(self.machine, reduction=False, budget=bound.budget())
         self.result = self.explorer.run()
         self.graph = self.explorer.graph
+        if self.result.why == INTERRUPT:
+            raise KeyboardInterrupt
         self.rows: dict[int, tuple[object, ...]] = {}
         self.after: dict[int, list[int]] = {}
         self.known: dict[int, int] = {}
+
+    def unfinished(self) -> str:
+        """Which limit was reached; empty: none."""
+        return "" if self.result.closed else f"{self.result.why} of {self.world.revision.name}"
 
     def following(self, state: int) -> list[int]:
         after = self.after.get(state)
@@ -303,26 +337,12 @@ Node = tuple[int, Entries, Entries]
 class _Pair:
     """The product of both sides, each made deterministic."""
 
-    def __init__(self, one: World, two: World, bound: Bound) -> None:
+    def __init__(self, one: Side, two: Side, bound: Bound) -> None:
         self.bound = bound
-        both = all(w.revision.lists.unreclaimable is not None for w in (one, two))
-        eyes = [Eye(world, unreclaimable=both) for world in (one, two)]
-        names = [name for name, _ in eyes[0].parts]
-        for spec in one.tasks:
-            names += [spec.name, f"the kernel warns in {spec.name}"]
-        self.looks = _Looks([*names, "at rest"])
+        self.looks = one.looks
         self.blank = self.looks.id(tuple(None for _ in self.looks.names))
         """Nothing seen yet."""
-        self.sides: list[_Side] = []
-        self.why = ""
-        for world, eye in zip((one, two), eyes, strict=True):
-            side = _Side(world, self.looks, eye, bound)
-            self.sides.append(side)
-            if side.result.why == INTERRUPT:
-                raise KeyboardInterrupt
-            if not side.result.closed:
-                self.why = f"{side.result.why} of {world.revision.name}"
-                return
+        self.sides = [one, two]
 
     def search(self) -> Compared | _Apart | str:
         """Breadth first over visible events."""
@@ -399,5 +419,5 @@ class _Apart:
             tuple(runs),
         )
 
-    def _narrated(self, side: _Side, end: int) -> Trace:
+    def _narrated(self, side: Side, end: int) -> Trace:
         return narrated(side.world, tuple(side.run([*self.way, end])))

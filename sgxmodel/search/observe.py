@@ -132,6 +132,7 @@ class Eye:
     """The parts of a shared state that can be seen: name -> value, None while it is hidden."""
 
     def __init__(self, world: World, unreclaimable: bool) -> None:
+        self.unreclaimable = unreclaimable
         self.view = View(world)
         self.parts: list[Part] = [
             ("reclaimable", self._under_lru(self._list(self.view.reclaimable)))
