@@ -59,9 +59,23 @@ task T3 on 1: remove A 0
 """
 """A page whose EREMOVE was made to fail stays a child of the SECS: EWB of that fails, too."""
 
+HALF_SANITISED = """
+scenario half-sanitised
+epc 6 2
+high 3
+va-slots 2
+boot secs reg
+ksgxd
+enclave A 2
+task T1 on 1: open A; create A; init A; accept A 0; accept A 1; modify A 0 tcs
+task T2 on 1: remove A 1; accept A 1
+"""
+"""How many pages ksgxd has made free by then no order of whole calls says."""
+
 ALARMS: dict[str, tuple[str, tuple[Key, ...]]] = {
     "not-in-order": (NOT_IN_ORDER, (("16-benign-race", "sgx_ioctl"),)),
     "other-call": (OTHER_CALL, (("16-benign-race", "sgx_ioctl"),)),
+    "half-sanitised": (HALF_SANITISED, (("16-benign-race", "sgx_ioctl"),)),
     "leaked": (LEAKED, (("12-va-slots", "sgx_encl_ewb"), ("9-child-count", "sgx_encl_ewb"))),
 }
 

@@ -29,7 +29,7 @@ from sgxmodel.hardware.mmu import is_mapped, load_mm, unload_mm
 from sgxmodel.kernel.lock import down_read, down_write, up_read, up_write
 from sgxmodel.kernel.memory import kzalloc
 from sgxmodel.kernel.mm import mm_struct, vma_lookup, vma_prot_bits
-from sgxmodel.kernel.ref import kref_init, kref_put, set_bit
+from sgxmodel.kernel.ref import kref_init, kref_put
 from sgxmodel.kernel.task import retry, send_signal, task_struct
 from sgxmodel.machine.layout import State
 from sgxmodel.machine.notation import kernel, part_of
@@ -58,8 +58,19 @@ def sgx_open(proc: process) -> int:
     file = file_of(proc)
     file.private_data = encl
     kref_init(file.file_ref)
-    set_bit(0, proc.fd)
     return 0
+
+
+@primitive(access="marked", releases=True)
+def fd_install(S: State, proc: process) -> None:
+    """fd_install(): other threads can find the file, with all that was written before.
+
+    mmap() of the descriptor follows; its reference is taken here, so that a close()
+    in between is as one after it.
+    """
+    refs = proc.file_of.file_ref.refs
+    S[refs] = S[refs] + 1
+    S[proc.fd] = 1
 
 
 @part_of("kref_put")
@@ -109,9 +120,11 @@ def user_open(proc: process) -> int:
     ret = sgx_open(proc)
     if not ret:
         forget_data(mm)
+        fd_install(proc)
         down_write(mm.mmap_lock)
         ret = mmap_region(file_of(proc), mm, "rw")
         up_write(mm.mmap_lock)
+        file_put(file_of(proc))
     if THREADS:
         thread_end(proc)
     return ret

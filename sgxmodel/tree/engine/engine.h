@@ -99,6 +99,7 @@ struct task {
 	int tlb_page, tlb_frame, tlb_mm;
 	int priority;
 	int depth;			/* shadow call stack: pc inside each function */
+	int floor;			/* the least depth since anything got on: what loops is there */
 	const void *frame[FRAMES];
 	const void *line[FRAMES];	/* where in it, as of its last access or call */
 };
@@ -145,7 +146,7 @@ struct world {
 	int stuck;			/* a pass over reclaimable pages moved none */
 	int closing;			/* the scenario is over: what happens is no path of it */
 	int ended;
-	u32 progress_step;
+	u32 progress_step;		/* when anything got on last */
 };
 
 extern struct world W;
@@ -314,7 +315,7 @@ void eng_mmap_downgrade(struct mm_struct *mm);
 
 /* process.c */
 void process_boot(void);
-struct file *process_file(int proc);
+struct file *process_fdget(int proc);
 struct file *encl_file(int encl);
 int process_dying(int proc);
 int thread_begin(struct task *task, int proc);

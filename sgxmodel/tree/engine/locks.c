@@ -242,9 +242,13 @@ void eng_mmap_lock(struct mm_struct *mm, int write, const char *func)
 		fatal("17-lock-order", func, "recursive locking of mmap_lock");
 	if (write) {
 		lock->writers_waiting |= me;
+		if (lock->owner || lock->readers)
+			TRACE("waits to write mmap_lock");
 		wait_on(WAIT_WRITE, lock, 0);
 		lock->writers_waiting &= ~me;
 	} else {
+		if (lock->owner || lock->writers_waiting)
+			TRACE("waits to read mmap_lock");
 		wait_on(WAIT_READ, lock, 0);
 	}
 	check_access(mm, sizeof(long), 1, NULL);

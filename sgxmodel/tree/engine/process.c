@@ -36,9 +36,16 @@ void process_boot(void)
 	}
 }
 
-struct file *process_file(int proc)
+/* fdget() of a process with threads: the file with a reference, or NULL. */
+struct file *process_fdget(int proc)
 {
-	return procs[proc].file;
+	struct file *file = procs[proc].file;
+
+	if (file) {
+		race_acquire(file);
+		file->refs++;
+	}
+	return file;
 }
 
 /* The open file of an enclave, whoever has it. */
@@ -191,18 +198,21 @@ int do_open(struct mm_struct *mm)
 		engine_free(file);
 		return ret;
 	}
+	race_release(file);		/* fd_install() */
 	procs[mm->proc].file = file;
-	return map(mm, file, 3);
+	file->refs++;			/* mmap() of it; a close() in between is as one after it */
+	ret = map(mm, file, 3);
+	eng_fput(file);
+	return ret;
 }
 
 int do_mmap(struct mm_struct *mm, int rights)
 {
-	struct file *file = procs[mm->proc].file;
+	struct file *file = process_fdget(mm->proc);
 	int ret;
 
 	if (!file)
 		return -EBADF;
-	file->refs++;
 	ret = map(mm, file, rights);
 	eng_fput(file);
 	return ret;

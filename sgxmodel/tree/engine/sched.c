@@ -237,28 +237,44 @@ static const char *wait_text(const struct task *t, char *buf, size_t size)
 		name = ((struct eng_waitq *)t->wait_obj)->name;
 	else if (t->wait == WAIT_SRCU)
 		name = "SRCU";
-	snprintf(buf, size, "%s %s %s", t->name, verbs[t->wait], name);
+	snprintf(buf, size, "%s %s%s%s", t->name, verbs[t->wait], *name ? " " : "", name);
 	return buf;
 }
 
-static void deadlock(void)
+/* What each task is at, of those that are to end. */
+static const char *whereabouts(char *text, size_t size)
 {
-	char text[300] = "", one[100];
+	char one[100];
 
+	*text = 0;
 	for (int i = 0; i < W.ntask; i++) {
 		const struct task *t = &W.task[i];
 
 		if (t->wait == WAIT_DONE || t->wait == WAIT_PARKED || t->wait == WAIT_IDLE ||
-		    t->wait == WAIT_WORK || i == W.ksgxd)
+		    t->wait == WAIT_WORK || (i == W.ksgxd && t->wait == WAIT_QUEUE))
 			continue;
-		W.current = i;
 		wait_text(t, one, sizeof(one));
-		if (strlen(text) + strlen(one) + 3 < sizeof(text)) {
+		if (strlen(text) + strlen(one) + 3 < size) {
 			strcat(text, *text ? "; " : "");
 			strcat(text, one);
 		}
 	}
-	fatal("17-lock-order", driver_function(), "deadlock\n%s", text);
+	return text;
+}
+
+static void deadlock(void)
+{
+	char text[300];
+
+	for (int i = 0; i < W.ntask; i++) {
+		const struct task *t = &W.task[i];
+
+		if (t->wait != WAIT_DONE && t->wait != WAIT_PARKED && t->wait != WAIT_IDLE &&
+		    t->wait != WAIT_WORK && i != W.ksgxd)
+			W.current = i;
+	}
+	fatal("17-lock-order", driver_function(), "deadlock\n%s",
+	      whereabouts(text, sizeof(text)));
 }
 
 /* -- decisions ------------------------------------------------------------------------- */
@@ -405,6 +421,26 @@ int sched_start(void)
 	return first;
 }
 
+/*
+ * A task may spin for another one that the schedule keeps back.  So if nothing gets on
+ * the run goes on with turns of so many steps, whatever the schedule; if nothing does
+ * even then, nothing ever will.  To get on: to write to what is no stack, to return.
+ */
+#define TURN 17
+#define FAIR_AFTER 500
+#define ENDLESS_AFTER 2500
+
+static int fair(void)
+{
+	return keep->schedule.mode != MODE_ORDER &&
+	       (W.step > W.limit / 2 || W.step > W.progress_step + FAIR_AFTER);
+}
+
+static int endless(void)
+{
+	return W.step > W.limit || (fair() && W.step > W.progress_step + ENDLESS_AFTER);
+}
+
 static void decide(void)
 {
 	u32 mask = enabled();
@@ -418,9 +454,9 @@ static void decide(void)
 	dflt = (mask >> W.current & 1) ? W.current : round_robin(mask, W.current + 1);
 	if (W.prefer >= 0 && (mask >> W.prefer & 1))
 		dflt = W.prefer;
-	next = pick(mask, dflt);
+	next = fair() ? round_robin(mask, W.current + 1) : pick(mask, dflt);
 	W.prefer = -1;
-	if (next != dflt) {
+	if (next != dflt && !fair()) {
 		record_switch(next);
 		if (mask >> W.current & 1)
 			keep->result.preemptions++;
@@ -435,13 +471,29 @@ static void decide(void)
 	switch_to(next);
 }
 
+/* The function that holds the loop is the one that is never left. */
+static void watch_loop(struct task *t)
+{
+	char text[300];
+
+	if (!fair())
+		t->floor = FRAMES;
+	else if (t->depth < t->floor)
+		t->floor = t->depth;
+	if (!endless())
+		return;
+	if (t->floor > 0 && t->floor < t->depth)
+		t->depth = t->floor;
+	fatal("14-progress", driver_function(), "the run does not end\n%s",
+	      whereabouts(text, sizeof(text)));
+}
+
 static void count_step(void)
 {
 	W.step++;
 	if (keep->trace_on)
 		trace_event(NULL, "step %s", cur()->op ? cur()->op : "start");
-	if (W.step > W.limit)
-		fatal("14-progress", driver_function(), "the run does not end");
+	watch_loop(cur());
 }
 
 void yield_at(const char *what)
@@ -450,7 +502,9 @@ void yield_at(const char *what)
 		return;
 	cur()->op = what;
 	count_step();
-	if (W.step < W.next_at && W.prefer < 0 &&
+	if (fair() && W.step % TURN)
+		return;
+	if (!fair() && W.step < W.next_at && W.prefer < 0 &&
 	    !(W.dirty && keep->schedule.mode == MODE_PCT) &&
 	    !(keep->schedule.mode == MODE_ORDER && !cur()->in_call))
 		return;
@@ -512,6 +566,7 @@ void sched_retry(void)
 	if (t->retries == PATIENCE && keep->trace_on < TRACE_CALLS)
 		unpark_ksgxd();
 	t->yields = 1;
+	W.progress_step = W.step;	/* its retries are counted: it is told so, or gives up */
 	count_step();
 	decide();
 }

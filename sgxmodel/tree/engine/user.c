@@ -39,13 +39,12 @@ void *eng_err_ptr(long error, const char *func)
 /* An ioctl says how many bytes of its range were done. */
 static int do_ioctl(int proc, const struct eng_call *call)
 {
-	struct file *file = process_file(proc);
+	struct file *file = process_fdget(proc);
 	long done = -1;
 	int ret;
 
 	if (!file)
 		return -EBADF;
-	file->refs++;			/* fdget() of a process with threads */
 	ret = (int)tree_ioctl(file, call, keep->config.encl[proc], &done);
 	eng_fput(file);
 	done /= 4096;

@@ -53,6 +53,7 @@ static int close_it(int n)
 	v->file = NULL;
 	if (!file)
 		return 0;
+	race_acquire(v);
 	memset(v->mm->pte, 0, sizeof(v->mm->pte));
 	eng_fput(file);
 	return 0;
