@@ -119,7 +119,8 @@ BACKING_FAULTS = {
                 "sgx_encl_reserve_page",
                 ("while True:\nmutex_lock(encl.lock)", "mutex_lock(encl.lock)\nwhile True:"),
                 ("break\nmutex_unlock(encl.lock)", "break"),
-            ),
+            )
+            | edit(ptrace, "sgx_reserve_again"),
         ),
         KnownFault(
             "restrict-untracked",

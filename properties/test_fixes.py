@@ -85,6 +85,7 @@ CHANGES = [
     Change("S1", "sgx_dirty_page_is_bad", "10-epcm", "boot-sanitize"),
     Change("E1", "sgx_encl_undo_add", "9-child-count", "eextend-fails"),
     Change("V1", "sgx_vepc_retry_zombies", "20-end", "x-vepc-close"),
+    Change("P1", "sgx_reserve_again", "14-progress", "peek-mmap"),
 ]  # fmt: skip
 
 

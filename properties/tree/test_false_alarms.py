@@ -72,9 +72,23 @@ task T2 on 1: remove A 1; accept A 1
 """
 """How many pages ksgxd has made free by then no order of whole calls says."""
 
+CLOSED_GUEST = """
+scenario closed-guest
+epc 0 1 0
+scan 1
+high 1
+ksgxd
+vepc V 2
+setup vepc-open V
+task T2 on 1: reclaim; guest-ecreate V 0
+task T3 on 1: vepc-close V
+"""
+"""The host closes the guest's EPC between its fault and its leaf."""
+
 ALARMS: dict[str, tuple[str, tuple[Key, ...]]] = {
     "not-in-order": (NOT_IN_ORDER, (("16-benign-race", "sgx_ioctl"),)),
     "other-call": (OTHER_CALL, (("16-benign-race", "sgx_ioctl"),)),
+    "closed-guest": (CLOSED_GUEST, (("16-benign-race", "sgx_ioctl"),)),
     "half-sanitised": (HALF_SANITISED, (("16-benign-race", "sgx_ioctl"),)),
     "leaked": (LEAKED, (("12-va-slots", "sgx_encl_ewb"), ("9-child-count", "sgx_encl_ewb"))),
 }

@@ -26,7 +26,7 @@ from sgxmodel.driver.structs import (
 from sgxmodel.hardware.enclu import EACCEPT, EEXIT, OK, PAGE_FAULT, enclave_access
 from sgxmodel.hardware.epcm import SGX_NOT_TRACKED, SGX_PAGE_ATTRIBUTES_MISMATCH
 from sgxmodel.hardware.mmu import is_mapped, load_mm, unload_mm
-from sgxmodel.kernel.lock import down_read, down_write, up_read, up_write
+from sgxmodel.kernel.lock import down_read, down_write, down_write_begin, up_read, up_write
 from sgxmodel.kernel.memory import kzalloc
 from sgxmodel.kernel.mm import mm_struct, vma_lookup, vma_prot_bits
 from sgxmodel.kernel.ref import kref_init, kref_put
@@ -121,6 +121,7 @@ def user_open(proc: process) -> int:
     if not ret:
         forget_data(mm)
         fd_install(proc)
+        down_write_begin(mm.mmap_lock)
         down_write(mm.mmap_lock)
         ret = mmap_region(file_of(proc), mm, "rw")
         up_write(mm.mmap_lock)

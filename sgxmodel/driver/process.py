@@ -25,6 +25,7 @@ from sgxmodel.hardware.mmu import change_protection, copy_ptes, flush_tlb_mm, un
 from sgxmodel.kernel.lock import (
     down_read,
     down_write,
+    down_write_begin,
     down_write_nested,
     downgrade_write,
     up_read,
@@ -178,6 +179,7 @@ def exit_mmap(mm: mm_struct) -> None:
     up_read(mm.mmap_lock)
     files: tuple[Any, ...] = ()
     if len(vmas):
+        down_write_begin(mm.mmap_lock)
         down_write(mm.mmap_lock)
         vma_iter_clear(mm, vmas)
         files = remove_vmas(vmas)
@@ -220,6 +222,7 @@ def user_mmap(proc: process, prot: str) -> Any:
     encl = fdget(proc)
     if IS_ERR(encl):
         return encl
+    down_write_begin(mm.mmap_lock)
     down_write(mm.mmap_lock)
     old = vmas_between(mm, 0, mm_size(mm))
     files: tuple[Any, ...] = ()
@@ -288,6 +291,7 @@ def isolate_range(mm: mm_struct, start: int, end: int) -> int:
 @part_of("__vm_munmap")
 def vm_munmap(mm: mm_struct, start: int, end: int) -> int:
     """__vm_munmap(): the VMAs go under the write lock, their PTEs when it is a read lock."""
+    down_write_begin(mm.mmap_lock)
     down_write(mm.mmap_lock)
     ret = isolate_range(mm, start, end)
     vmas = vmas_between(mm, start, end)
@@ -339,6 +343,7 @@ def user_mprotect(proc: process, index: int, prot: str) -> int:
 @kernel
 def do_mprotect(mm: mm_struct, index: int, prot: str) -> int:
     """do_mprotect_pkey() and mprotect_fixup(): the driver is asked, the VMA split, PTEs follow."""
+    down_write_begin(mm.mmap_lock)
     down_write(mm.mmap_lock)
     vma = vma_lookup(mm, index)
     ret = -ENOMEM
@@ -399,6 +404,7 @@ def dup_mm(mm: mm_struct, oldmm: mm_struct) -> int:
 def dup_mmap(mm: mm_struct, oldmm: mm_struct) -> int:
     """dup_mmap(): each VMA is linked and opened, then its PTEs are copied."""
     ret = 0
+    down_write_begin(oldmm.mmap_lock)
     down_write(oldmm.mmap_lock)
     down_write_nested(mm.mmap_lock)
     vmas = vmas_between(oldmm, 0, mm_size(oldmm))

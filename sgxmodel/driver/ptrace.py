@@ -40,14 +40,22 @@ def sgx_encl_reserve_page(encl: sgx_encl, index: int, prot: str) -> Any:
     while True:
         mutex_lock(encl.lock)
         entry = sgx_encl_load_page_in_vma(encl, index, prot)
-        if entry != -EBUSY:
+        if not sgx_reserve_again(entry):
             break
         mutex_unlock(encl.lock)
-        sometimes("a debugger waited for a page")
         retry()
     if IS_ERR(entry):
         mutex_unlock(encl.lock)
     return entry
+
+
+@part_of("sgx_encl_reserve_page")
+def sgx_reserve_again(entry: Any) -> bool:
+    """Whether the debugger waits, with mmap_lock, for what has the page to give it back."""
+    if entry == -EBUSY:
+        sometimes("a debugger met a page that was being reclaimed")
+        return True
+    return False
 
 
 @kernel
@@ -139,8 +147,8 @@ def ioctl_create_debug(proc: process, size: int) -> Any:
 CALLS = (
     Verb("create-debug", ioctl_create_debug, ("enclave", "size"), CREATE,
          "ECREATE, for a debugger"),
-    Verb("peek", ptrace_peek, ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
+    Verb("peek", ptrace_peek, ("enclave", "page"), ("0", "-EFAULT", "-EIO", "-EBUSY"),
          "a debugger reads a word"),
-    Verb("poke", ptrace_poke, ("enclave", "page"), ("0", "-EFAULT", "-EIO"),
+    Verb("poke", ptrace_poke, ("enclave", "page"), ("0", "-EFAULT", "-EIO", "-EBUSY"),
          "a debugger writes a word"),
 )  # fmt: skip

@@ -75,8 +75,12 @@ LEAVES = frozenset(
 RESISTED = ("sgx_encl_free_epc_page", "ksgxd", "sgx_vepc_free_page")
 RETRYABLE = frozenset({"-EBUSY", "-EAGAIN", "-ERESTARTSYS", "-ESRCH", "NOT_TRACKED", "0"})
 """-ESRCH: the process is not there, not yet or not any more; that is no failure of the call."""
-BLAMED = dict.fromkeys(("user_touch", "user_run", "user_accept"), "sgx_vma_fault")
-"""The kernel's side of a user's access."""
+ACCESSES = ("user_touch", "user_run", "user_accept")
+DEBUGGER = ("ptrace_peek", "ptrace_poke")
+BLAMED = dict.fromkeys(ACCESSES, "sgx_vma_fault") | dict.fromkeys(DEBUGGER, "sgx_vma_access")
+"""The kernel's side of a user's or a debugger's access."""
+LOOPS = BLAMED | dict.fromkeys(DEBUGGER, "sgx_encl_reserve_page")
+"""Where it tries again."""
 Outcomes = dict[tuple[int, int], set[str]]
 """(task, call) -> results that some sequential order gives."""
 
@@ -254,7 +258,7 @@ class Checks:
 
     def _justified(self, t: int, call: Call, name: str) -> None:
         """A fault on a running enclave may fail for want of memory or a backing page only."""
-        if call.function not in BLAMED or name not in ("SIGBUS", "OOM"):
+        if call.function not in ACCESSES or name not in ("SIGBUS", "OOM"):
             return
         if self.excused or self.S[self.system.tasks[t].handle.exhausted] or not self.ready[t]:
             return
@@ -275,7 +279,7 @@ class Checks:
     def _initialized(self, t: int) -> bool:
         """Whether the enclave that a task's next call touches runs already."""
         spec, at = self.system.tasks[t], self.system.position[t]
-        if at >= len(spec.calls) or spec.calls[at].function not in BLAMED:
+        if at >= len(spec.calls) or spec.calls[at].function not in ACCESSES:
             return False
         encl = self.S[spec.calls[at].args[0].file_of.private_data]
         if encl is None or self.S[encl.flags] is FREED:

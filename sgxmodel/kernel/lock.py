@@ -116,14 +116,16 @@ class rw_semaphore(Embedded):
     """mmap_lock: many readers or one writer; everybody may sleep.
 
     ``readers`` is how many there are: in what order they came changes nothing.
+    ``waiters``: writers that wait for it; readers that come later do not pass them.
     """
 
     writer: Any = None
     readers: int = 0
+    waiters: Any = ()
 
 
 def _no_writer(S: State, sem: rw_semaphore) -> bool:
-    return S[sem.writer] is None or S[sem.writer] is FREED
+    return S[sem.writer] is FREED or (S[sem.writer] is None and not S[sem.waiters])
 
 
 def _nobody(S: State, sem: rw_semaphore) -> bool:
@@ -137,7 +139,7 @@ def _sem_alive(S: State, sem: rw_semaphore) -> None:
 
 @primitive(enabled=_no_writer, access="none", acquires=True, lock=1)
 def down_read(S: State, sem: rw_semaphore) -> None:
-    """Share with other readers; sleeps while there is a writer."""
+    """Share with other readers; sleeps while there is a writer, or one that waits."""
     _sem_alive(S, sem)
     _might_sleep(S, f"down_read({sem})")
     task = S[CURRENT]
@@ -157,6 +159,14 @@ def up_read(S: State, sem: rw_semaphore) -> None:
     S[task.held] = tuple(held)
 
 
+@primitive(access="none")
+def down_write_begin(S: State, sem: rw_semaphore) -> None:
+    """Of down_write(): who cannot have it queues (rwsem_down_write_slowpath())."""
+    _sem_alive(S, sem)
+    if not _nobody(S, sem):
+        S[sem.waiters] = tuple(sorted((*S[sem.waiters], S[CURRENT]), key=str))
+
+
 @primitive(enabled=_nobody, access="none", acquires=True, lock=1)
 def down_write(S: State, sem: rw_semaphore) -> None:
     """Hold alone; sleeps while anybody holds it."""
@@ -174,6 +184,7 @@ def _down_write(S: State, sem: rw_semaphore) -> None:
     _might_sleep(S, f"down_write({sem})")
     task = S[CURRENT]
     S[sem.writer] = task
+    S[sem.waiters] = tuple(waiter for waiter in S[sem.waiters] if waiter is not task)
     S[task.held] = (*S[task.held], sem)
 
 

@@ -60,6 +60,10 @@ REASONS: dict[str, tuple[tuple[str, tuple[str, ...]], ...]] = {
         ("", ("ETRACK had to be repeated",)),
     ),
     AFTER_WRONG: (("init", ("-EIO",)), ("", ("EDBGWR failed",))),
+    "a debugger waits for a page that is being reclaimed; list_fixed tells it so (P1)": (
+        ("peek", ("-EBUSY",)),
+        ("poke", ("-EBUSY",)),
+    ),
     "nobody is inside an enclave when its pages are removed": (("EREMOVE", ("SGX_ENCLAVE_ACT",)),),
     "the reclaimer holds a reference, so the last one cannot be put meanwhile": (
         ("", ("release met a page that is being reclaimed",)),

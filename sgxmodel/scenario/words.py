@@ -43,7 +43,7 @@ HARDWARE = frozenset(
         "mm_struct.mm_mt",
     }
 )
-HIDDEN = (".owner", ".writer", ".readers", ".waiting", ".held", ".vm_max_prot_bits")
+HIDDEN = (".owner", ".writer", ".readers", ".waiters", ".waiting", ".held", ".vm_max_prot_bits")
 
 
 class Words:

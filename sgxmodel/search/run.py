@@ -8,7 +8,7 @@ from collections.abc import Callable
 import attrs
 
 from sgxmodel.invariants.base import Progress, Violation
-from sgxmodel.invariants.checks import BLAMED, Checks
+from sgxmodel.invariants.checks import LOOPS, Checks
 from sgxmodel.machine.system import Snapshot, System
 from sgxmodel.scenario.build import World
 from sgxmodel.search.schedule import Schedule, Scheduler
@@ -109,7 +109,7 @@ class Runner:
         )
         self.checks.violate(
             Progress(
-                BLAMED.get(call.function, call.function),
+                LOOPS.get(call.function, call.function),
                 "a fair loop without progress: the state recurs",
                 f"for ever: {names}",
             )

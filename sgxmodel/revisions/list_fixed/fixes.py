@@ -400,3 +400,11 @@ def sgx_vepc_retry_zombies(secs_pages: list_head) -> None:
     sgx_vepc_try_zombies(secs_pages)
     list_splice_tail(secs_pages, sgx_virt.zombie_secs_pages)
     out_of_scope(secs_pages)
+
+
+@part_of("sgx_encl_reserve_page")
+def sgx_reserve_again(entry: Any) -> bool:
+    """P1: the debugger is told -EBUSY: who holds mmap_lock keeps the reclaimer from it."""
+    if entry == -EBUSY:
+        sometimes("a debugger met a page that was being reclaimed")
+    return False

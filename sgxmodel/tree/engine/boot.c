@@ -35,13 +35,14 @@ static const char *blamed(const struct task *t, const struct eng_call *call)
 }
 
 /* A fault on a running enclave may fail for want of memory, and for nothing else. */
-static void justified(const struct task *t, const struct eng_call *call, int value)
+static int justified(const struct task *t, const struct eng_call *call, int value)
 {
 	if (!t->ready || t->remaps != W.remaps || t->exhausted ||
 	    (value != RESULT_SIGBUS && value != RESULT_OOM))
-		return;
+		return 1;
 	violate("15-errno", blamed(t, call), "an access of task%d is killed with %d\n"
 		"the enclave runs, memory can be had, and nothing was made to fail", t->id, value);
+	return 0;
 }
 
 /* Without what it says of the pages that were done. */
@@ -71,6 +72,12 @@ static void note_result(const struct eng_call *call, int value)
 		sometimes(SEEN_ADDED_TWICE);
 }
 
+/* A guest whose host closes its EPC loses it before its leaf, or within it. */
+static int gives(int allowed, int value)
+{
+	return allowed == value || (allowed == -9 && value == RESULT_PF);
+}
+
 static void check_result(struct task *t, int value)
 {
 	int index = t->first_call + t->call;
@@ -86,11 +93,10 @@ static void check_result(struct task *t, int value)
 	if (W.excused)
 		return;
 	for (int i = 0; i < n; i++)
-		if (keep->allowed[index][i] == value)
+		if (gives(keep->allowed[index][i], value))
 			n = 0;
 	if (n <= 0) {
-		justified(t, call, value);
-		W.excused = t->refused && keep->config.dirty;
+		W.excused = !justified(t, call, value) || (t->refused && keep->config.dirty);
 		return;
 	}
 	/* What follows from a result that overlap alone gives is no news. */
