@@ -98,6 +98,14 @@ def test_a_race_of_mainline_is_found_and_replayed(reduction: bool) -> None:
     assert finding.violation.key == ("18-data-race", "sgx_reclaim_pages")
 
 
+@pytest.mark.parametrize("reduction", [False, True])
+def test_who_waits_for_ever_is_found_without_ksgxd(reduction: bool) -> None:
+    """P1: who waits for memory without ksgxd is excused, who waits for a lock is not."""
+    (finding,) = explore("mainline", "peek-mmap", reduction).findings
+    assert finding.violation.key == ("14-progress", "sgx_encl_reserve_page")
+    assert explore("list_fixed", "peek-mmap", reduction).verdict is Verdict.HOLDS
+
+
 def test_an_allocator_that_has_not_counted_its_page_yet_will_ask_ksgxd() -> None:
     """Two tasks want the last page: who gets none is told -EBUSY before the other asks."""
     world = build(revision("list_fixed"), SCENARIOS["build-full"])

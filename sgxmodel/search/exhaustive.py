@@ -16,7 +16,7 @@ from sgxmodel.search.every_state import EveryState
 from sgxmodel.search.explore.explorer import INTERRUPT, Budget, Explorer, Foreign, Progress, Result
 from sgxmodel.search.explore.explorer import Finding as Found
 from sgxmodel.search.explore.liveness import fair_cycle
-from sgxmodel.search.explore.machine import Problem
+from sgxmodel.search.explore.machine import Problem, Row
 from sgxmodel.search.explore.program import ProgramMachine
 from sgxmodel.search.explore.races import Races
 from sgxmodel.search.explore.saved import Saved
@@ -119,7 +119,13 @@ def _taken_up(
 
 def _livelock(world: World, explorer: Explorer) -> Found | None:
     """A fair cycle.  Without ksgxd nobody was to make room, and waiting for it is no fault."""
-    lasso = fair_cycle(explorer) if world.scenario.ksgxd else None
+    counter = world.layout.namespace["sgx_nr_free_pages"].counter
+    high = 0 if world.scenario.ksgxd else world.scenario.high
+
+    def has_room(row: Row) -> bool:
+        return bool(row[counter] >= high)
+
+    lasso = fair_cycle(explorer, has_room if high else None)
     if lasso is None:
         return None
     names = ", ".join(world.tasks[t].name for t in lasso.busy)

@@ -24,6 +24,7 @@ from typing import TypeVar
 import attrs
 
 from sgxmodel.search.explore.explorer import Explorer, Move
+from sgxmodel.search.explore.machine import Row
 
 N = TypeVar("N", bound=Hashable)
 Edge = tuple[int, int, int]
@@ -39,10 +40,13 @@ class Lasso:
     busy: tuple[int, ...]
 
 
-def fair_cycle(explorer: Explorer) -> Lasso | None:
-    """A fair cycle of a finished search, or None."""
+def fair_cycle(explorer: Explorer, counts: Callable[[Row], bool] | None = None) -> Lasso | None:
+    """A fair cycle of a finished search, or None; ``counts``: of such shared states only."""
     graph = _Graph(explorer)
-    todo: list[Collection[int]] = [graph.candidates()]
+    candidates = graph.candidates()
+    if counts is not None:
+        candidates = graph.of(candidates, counts)
+    todo: list[Collection[int]] = [candidates]
     while todo:
         for part in components(todo.pop(), graph.following):
             moving = graph.moving(part)
@@ -132,6 +136,17 @@ class _Graph:
                     for d in table[state & mask]:
                         if (state & field, (state + d) & field) in turns:
                             found.add(state)
+        return found
+
+    def of(self, states: Iterable[int], counts: Callable[[Row], bool]) -> set[int]:
+        """Those whose shared part counts."""
+        shared, known, found = self.graph.fields.shared, dict[int, bool](), set[int]()
+        for state in states:
+            counted = known.get(state & shared)
+            if counted is None:
+                counted = known[state & shared] = counts(self.graph.row(state))
+            if counted:
+                found.add(state)
         return found
 
     def edges(self, state: int) -> Iterator[Edge]:
