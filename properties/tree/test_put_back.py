@@ -9,7 +9,7 @@ from statistics import median
 
 import pytest
 
-from properties.tree.trees import edited, engine_of, first_seen, kinds, runner
+from properties.tree.trees import edited, engine_of, first_seen, kinds, runner, searched
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import TreeError
 from sgxmodel.tree.build import build, compiler
@@ -83,7 +83,7 @@ WHERE = {
     "count-taken": ("refused", ("15-errno", "sgx_ioctl")),
     "not-made": ("create-fails", ("15-errno", "sgx_encl_create")),
     "zombie-lost": ("vepc-zombie-stays", ("20-end", "sgx_vepc_release")),
-    "never-stops": ("stop-waiting", ("14-progress", "?")),
+    "never-stops": ("stop-waiting", ("14-progress", "ksgxd")),
     "last-byte": ("init-one-node", ("15-errno", "arch_is_platform_page")),
     "one-page-more": ("init-one-node", ("15-errno", "arch_memory_failure")),
     "index-kept": ("closed-file", ("20-end", "sgx_encl_release")),
@@ -188,6 +188,12 @@ def test_on_another_thread_than_the_first(tree: Path, scratch: Path, title: str)
     with ThreadPoolExecutor(1) as pool:
         found = pool.submit(made.replay, Schedule()).result()
     assert any(title.strip() in f.violation.title for f in found)
+
+
+def test_who_waits_for_whom_is_said(tree: Path, scratch: Path) -> None:
+    copy = edited(tree, scratch / tree.name / "stops", FAULTS["never-stops"])
+    found = searched(copy, "stop-waiting", 2000).best["14-progress", "ksgxd"]
+    assert found.violation.message == "S runs; ksgxd sleeps on ksgxd_waitq"
 
 
 def test_nothing_runs_after_a_violation_in_the_set_up(tree: Path, scratch: Path) -> None:

@@ -251,7 +251,8 @@ static const char *whereabouts(char *text, size_t size)
 		const struct task *t = &W.task[i];
 
 		if (t->wait == WAIT_DONE || t->wait == WAIT_PARKED || t->wait == WAIT_IDLE ||
-		    t->wait == WAIT_WORK || (i == W.ksgxd && t->wait == WAIT_QUEUE))
+		    t->wait == WAIT_WORK ||
+		    (i == W.ksgxd && t->wait == WAIT_QUEUE && !W.stopping))
 			continue;
 		wait_text(t, one, sizeof(one));
 		if (strlen(text) + strlen(one) + 3 < size) {
@@ -484,7 +485,8 @@ static void watch_loop(struct task *t)
 		return;
 	if (t->floor > 0 && t->floor < t->depth)
 		t->depth = t->floor;
-	fatal("14-progress", driver_function(), "the run does not end\n%s",
+	/* Who spins outside of the driver is in kthread_stop(). */
+	fatal("14-progress", t->depth ? driver_function() : "ksgxd", "the run does not end\n%s",
 	      whereabouts(text, sizeof(text)));
 }
 
