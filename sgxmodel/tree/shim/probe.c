@@ -345,7 +345,6 @@ HARNESS static int walk_all(void)
 	int free = 0;
 
 	skipped = 0;
-
 	__builtin_memset(seen, 0, sizeof(seen));
 	__builtin_memset(where, 0, sizeof(where));
 	for (int nid = 0; nid < eng_nr_nodes(); nid++) {
