@@ -11,6 +11,7 @@ ARCHITECTURE.md).
 from __future__ import annotations
 
 import ast
+from collections.abc import Iterable
 from types import CodeType
 from typing import Any
 
@@ -25,6 +26,7 @@ from sgxmodel.machine.graph import (
     Return,
     Yield,
 )
+from sgxmodel.machine.layout import Param, Static
 
 
 @attrs.frozen
@@ -42,7 +44,7 @@ class Site:
 
 @attrs.define(eq=False)
 class CodeBlock:
-    """One compiled block: its name, its code and the operation that leads into it."""
+    """One compiled block: its name, its function's code, the operation that leads into it."""
 
     name: str
     code: CodeType
@@ -54,8 +56,10 @@ class CompiledFunction:
     source: KernelFunction
     entry: str
     blocks: list[CodeBlock]
-    needs: frozenset[str]
-    """Global names that the blocks look up."""
+    known: dict[str, Any]
+    """Global names that the blocks look up: what they mean in every configuration."""
+    placed: dict[str, Static | Param]
+    """The others: what they mean is for a layout to say."""
 
 
 def compile_blocks(fn: KernelFunction) -> CompiledFunction:
@@ -67,14 +71,17 @@ def compile_blocks(fn: KernelFunction) -> CompiledFunction:
     names = {block: f"{fn.name}__{i}" for i, block in enumerate(heads)}
     emitter = _Emitter(fn, live, names)
     blocks = [emitter.function(block) for block in heads]
-    needs = {n for b in blocks for n in _names_of(b.code)} - set(names.values())
-    return CompiledFunction(fn, names[fn.entry], blocks, frozenset(needs))
+    known, placed = _globals(fn, {n for b in blocks for n in b.code.co_names})
+    return CompiledFunction(fn, names[fn.entry], blocks, known, placed)
 
 
-def _names_of(code: CodeType) -> set[str]:
-    """The global names of a block's function."""
-    inner = next(c for c in code.co_consts if isinstance(c, CodeType))
-    return set(inner.co_names)
+def _globals(
+    fn: KernelFunction, needs: Iterable[str]
+) -> tuple[dict[str, Any], dict[str, Static | Param]]:
+    every = {**fn.globals, **fn.extra}
+    found = {name: every[name] for name in needs if name in every}
+    placed = {name: value for name, value in found.items() if isinstance(value, Static | Param)}
+    return {name: found[name] for name in found.keys() - placed.keys()}, placed
 
 
 def _successors(block: Block) -> list[Block]:
@@ -200,7 +207,9 @@ class _Emitter:
         site = None
         if block.site:
             site = Site(self.fn.shown, self.fn.filename, block.site[0], block.site[1])
-        return CodeBlock(name, compile(module, self.fn.filename, "exec"), site)
+        outer = compile(module, self.fn.filename, "exec")
+        code = next(c for c in outer.co_consts if isinstance(c, CodeType))
+        return CodeBlock(name, code, site)
 
     def statements(self, block: Block, top: bool = False) -> list[ast.stmt]:
         if not top and block in self.names:

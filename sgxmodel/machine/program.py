@@ -128,10 +128,9 @@ class Image:
         for name, fn in program.functions.items():
             space = _namespace(fn, layout)
             for block in fn.blocks:
-                inner = next(c for c in block.code.co_consts if hasattr(c, "co_code"))
-                space[block.name] = FunctionType(inner, space, block.name)
+                function = space[block.name] = FunctionType(block.code, space, block.name)
                 if block.site:
-                    sites[space[block.name]] = block.site
+                    sites[function] = block.site
             entries[name] = space[fn.entry]
             sites.setdefault(space[fn.entry], entry_site(fn))
             spaces.append((fn, space))
@@ -169,7 +168,8 @@ def bind(names: Iterable[str], source: Mapping[str, Any], layout: Layout) -> dic
 
 
 def _namespace(fn: CompiledFunction, layout: Layout) -> dict[str, Any]:
-    space = bind(fn.needs, {**fn.source.globals, **fn.source.extra}, layout)
+    space = fn.known.copy()
+    space.update(bind(fn.placed, fn.placed, layout))
     space["__call"] = CALL
     space["__return"] = RETURN
     return space

@@ -8,8 +8,8 @@ every interleaving of them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from functools import cache
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import cache, partial
 from typing import Any
 
 from sgxmodel.errors import ScenarioError
@@ -19,9 +19,23 @@ from sgxmodel.machine.system import Call, Silent, System
 from sgxmodel.revisions import Revision, revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, result_name
-from sgxmodel.search.compare import Bound, Compared, Side, compare_with, explored
+from sgxmodel.search.compare import (
+    Bound,
+    Compared,
+    Side,
+    compare_sides,
+    compare_with,
+    explored,
+    eye_beside,
+)
+from sgxmodel.search.every_state import Heard
+from sgxmodel.search.exhaustive import ended
+from sgxmodel.search.explore.explorer import Explorer
+from sgxmodel.search.explore.program import ProgramMachine
+from sgxmodel.search.observe import Said
 from sgxmodel.search.run import Runner
 from sgxmodel.search.schedule import Replay, Schedule
+from sgxmodel.search.sequential import sequential_outcomes
 
 Seen = tuple[str, str, tuple[Any, ...]]
 """(task and call, result, the page lists) at a call's return."""
@@ -88,10 +102,14 @@ class _Watched:
         pass
 
 
-def looks(target: Revision, scenario: Scenario) -> list[list[Seen]] | str:
+WorldOf = Callable[[Scenario], World]
+"""Builds a world, or gives the one that was built.  May raise ``ScenarioError`` or ``Fault``."""
+
+
+def looks(world_of: WorldOf, scenario: Scenario) -> list[list[Seen]] | str:
     """What is seen when each task in turn goes first and nobody is preempted."""
     try:
-        world = build(target, scenario)
+        world = world_of(scenario)
     except (ScenarioError, Fault) as error:
         return str(error)
     watched = _Watched(world)
@@ -117,7 +135,7 @@ class Clean:
     def looks(self, scenario: Scenario) -> list[list[Seen]] | str:
         """What :func:`looks` gives."""
         if scenario not in self._looks:
-            self._looks[scenario] = looks(self.target, scenario)
+            self._looks[scenario] = looks(partial(build, self.target), scenario)
         return self._looks[scenario]
 
     def side(self, scenario: Scenario, states: int) -> Side:
@@ -152,7 +170,7 @@ def bound_of(states: int) -> Bound:
     return Bound(states=states, memory_mb=None)
 
 
-def difference(clean: Clean, mutant: Revision, scenarios: Iterable[Scenario]) -> str:
+def difference(clean: Clean, mutant: WorldOf, scenarios: Iterable[Scenario]) -> str:
     """Where the two look different, in words; empty: nowhere."""
     for scenario in scenarios:
         one, two = clean.looks(scenario), looks(mutant, scenario)
@@ -171,18 +189,39 @@ def difference(clean: Clean, mutant: Revision, scenarios: Iterable[Scenario]) ->
     return ""
 
 
-def closed_apart(
-    clean: Clean, mutant: Revision, scenarios: Iterable[Scenario], states: int
-) -> tuple[int, str]:
-    """(states, where they differ or what did not close) of ``compare`` over these scenarios."""
-    total = 0
-    for scenario in scenarios:
-        side, other = clean.side(scenario, states), build(mutant, scenario)
-        answer = compare_with(side, other, bound_of(states))
+class Judged(ProgramMachine):
+    """A world with all its checkers, which can be compared, too, once they had no objection."""
+
+    def __init__(self, world: World) -> None:
+        watch = Heard(world, sequential_outcomes(world))
+        super().__init__(world.image, world.tasks, world.first.copy(), watch)
+
+    def said(self, local: Any) -> Said:
+        _, last = local[3]
+        return last, frozenset()  # a complaint is an objection
+
+    def finished_for_good(self, t: int, local: Any) -> bool:
+        return self.done(t, local)
+
+
+class Space:
+    """All states of a small scenario: asked by the invariants first, compared then."""
+
+    def __init__(self, world: World, states: int) -> None:
+        self.world, self.states = world, states
+        self.machine = Judged(world)
+        budget = bound_of(states).budget()
+        self.explorer = Explorer(self.machine, reduction=False, budget=budget)
+        self.result, self.said = ended(world, self.machine, self.explorer)
+
+    def apart(self, clean: Clean) -> str:
+        """Where it differs from a clean target, or what did not close; empty: nowhere."""
+        scenario = self.world.scenario
+        one = clean.side(scenario, self.states)
+        eye = eye_beside(one, self.world)
+        two = Side(self.world, one.looks, eye, self.machine, self.explorer, self.result)
+        answer = compare_sides(one, two, bound_of(self.states))
         if isinstance(answer, Compared):
-            total += answer.states[1]
-        elif isinstance(answer, str):
-            return total, f"{scenario.name}: {answer}"
-        else:
-            return total, f"{scenario.name}: told apart by what can be seen in it"
-    return total, ""
+            return ""
+        said = answer if isinstance(answer, str) else "told apart by what can be seen in it"
+        return f"{scenario.name}: {said}"

@@ -18,15 +18,14 @@ from sgxmodel.errors import LinkError, NotationError, ScenarioError
 from sgxmodel.invariants.catalogue import FAULTS, INVARIANTS
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.op import Fault
-from sgxmodel.mutate.apart import clean_of, closed_apart, difference
+from sgxmodel.mutate.apart import Space, clean_of, difference
 from sgxmodel.mutate.catalogue import Changes, with_changes
 from sgxmodel.mutate.cover import CLOSED_STATES, setup_as_task
 from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
 from sgxmodel.revisions import Revision, revision
-from sgxmodel.scenario.build import build
+from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import Search
-from sgxmodel.search.exhaustive import explore_scenario
 from sgxmodel.search.run import STEP_LIMIT, Outcome, Runner
 from sgxmodel.search.schedule import Replay, Schedule
 from sgxmodel.search.sequential import sequential_outcomes
@@ -125,6 +124,8 @@ class _Judge:
         self.runs = 0
         self.states = 0
         self.closed: list[str] = []
+        self.worlds: dict[str, World] = {}
+        self.spaces: dict[str, Space] = {}
         self.searches: dict[str, Search] = {}
         self.first: Killed | None = None
         self.seen: list[str] = []
@@ -165,12 +166,18 @@ class _Judge:
 
     def _begun(self, scenario: Scenario) -> Search | None:
         try:
-            world = build(self.mutant, scenario)
+            world = self.world(scenario)
         except (ScenarioError, Fault) as error:
             self._broken_setup(scenario, error)
             return None
         checks = Checks(world, sequential_outcomes(world))
         return Search(Runner(world, checks), self.limits.seed, scenario.name)
+
+    def world(self, scenario: Scenario) -> World:
+        """The mutant in a scenario.  Raises ``ScenarioError`` or ``Fault``."""
+        if scenario.name not in self.worlds:
+            self.worlds[scenario.name] = build(self.mutant, scenario)
+        return self.worlds[scenario.name]
 
     def _broken_setup(self, scenario: Scenario, error: Exception) -> None:
         """The set-up fails: run it as a task, so that the checkers say why."""
@@ -238,9 +245,8 @@ class _Judge:
             small = scenario.name in self.job.small
             if not small and (self.job.changes or not scenario.name.startswith("x-")):
                 continue
-            result = explore_scenario(
-                self.mutant, scenario, reduction=False, states=self.limits.states
-            )
+            space = Space(self.world(scenario), self.limits.states)
+            self.spaces[scenario.name], result = space, space.said
             self.states += result.evidence.states
             if result.evidence.closed:
                 self.closed.append(scenario.name)
@@ -269,9 +275,9 @@ class _Judge:
         if not job.changes or self.limits.without or not small:
             return None
         base = clean_of(job.target)
-        states, self.why = closed_apart(base, self.mutant, small, self.limits.states)
-        self.states += states
-        self.why = self.why or difference(base, self.mutant, (s for s, _ in job.scenarios))
+        apart = (self.spaces[s.name].apart(base) for s in small)
+        self.why = next(filter(None, apart), "")
+        self.why = self.why or difference(base, self.world, (s for s, _ in job.scenarios))
         if self.why:
             return None
         self.closed = [s.name for s in small]
@@ -285,7 +291,7 @@ class _Judge:
             return self.alive(Fate.SURVIVED, "no scenario comes to this function")
         if job.changes and not self.limits.without and not self.why:
             base = clean_of(job.target)
-            self.why = difference(base, self.mutant, (s for s, _ in job.scenarios))
+            self.why = difference(base, self.world, (s for s, _ in job.scenarios))
             if not self.why and not job.small:
                 self.why = "no small scenario comes to this line"
         return self.alive(Fate.SURVIVED, self.why)

@@ -20,8 +20,8 @@ import attrs
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, TaskLine
-from sgxmodel.search.explore.explorer import INTERRUPT, Budget, Explorer, Move
-from sgxmodel.search.observe import Eye, Observed
+from sgxmodel.search.explore.explorer import INTERRUPT, Budget, Explorer, Move, Result
+from sgxmodel.search.observe import Eye, Observed, Told
 from sgxmodel.search.record import narrated
 from sgxmodel.trace.events import Trace
 
@@ -137,8 +137,26 @@ def compare_with(one: Side, two: World, bound: Bound) -> Compared | _Apart | str
     why = one.unfinished()
     if why:
         return why
-    other = Side(two, one.looks, Eye(two, unreclaimable=one.eye.unreclaimable), bound)
-    return other.unfinished() or _Pair(one, other, bound).search()
+    return compare_sides(one, _observed(two, one.looks, eye_beside(one, two), bound), bound)
+
+
+def compare_sides(one: Side, two: Side, bound: Bound) -> Compared | _Apart | str:
+    """The same, of two that are known; they have the same ``looks``."""
+    return one.unfinished() or two.unfinished() or _Pair(one, two, bound).search()
+
+
+def eye_beside(one: Side, two: World) -> Eye:
+    """What sees of another world what is compared with this side."""
+    return Eye(two, unreclaimable=one.eye.unreclaimable)
+
+
+def _observed(world: World, looks: _Looks, eye: Eye, bound: Bound) -> Side:
+    machine = Observed(world)
+    explorer = Explorer(machine, reduction=False, budget=bound.budget())
+    result = explorer.run()
+    if result.why == INTERRUPT:
+        raise KeyboardInterrupt
+    return Side(world, looks, eye, machine, explorer, result)
 
 
 def _unreclaimable(*worlds: World) -> bool:
@@ -151,7 +169,7 @@ def _explored(world: World, unreclaimable: bool, bound: Bound) -> Side:
     names = [name for name, _ in eye.parts]
     for spec in world.tasks:
         names += [spec.name, f"the kernel warns in {spec.name}"]
-    return Side(world, _Looks([*names, "at rest"]), eye, bound)
+    return _observed(world, _Looks([*names, "at rest"]), eye, bound)
 
 
 def _shortest(
@@ -229,17 +247,22 @@ Entries = frozenset[int]
 class Side:
     """One revision's states, and how they look."""
 
-    def __init__(self, world: World, looks: _Looks, eye: Eye, bound: Bound) -> None:
+    def __init__(
+        self,
+        world: World,
+        looks: _Looks,
+        eye: Eye,
+        machine: Told,
+        explorer: Explorer,
+        result: Result,
+    ) -> None:
         self.world, self.looks, self.eye = world, looks, eye
-        self.machine = Observed(world)
-        self.explorer = Explorer(self.machine, reduction=False, budget=bound.budget())
-        self.result = self.explorer.run()
-        self.graph = self.explorer.graph
-        if self.result.why == INTERRUPT:
-            raise KeyboardInterrupt
+        self.machine, self.explorer, self.result = machine, explorer, result
+        self.graph = explorer.graph
         self.rows: dict[int, tuple[object, ...]] = {}
         self.after: dict[int, list[int]] = {}
         self.known: dict[int, int] = {}
+        self.told: list[dict[int, tuple[str, str]]] = [{} for _ in self.graph.tasks]
 
     def unfinished(self) -> str:
         """Which limit was reached; empty: none."""
@@ -264,24 +287,29 @@ class Side:
             row = self.rows.get(shared)
             if row is None:
                 row = self.rows[shared] = self.eye.look(graph.row(state))
-            locals_ = [graph.local(t, state) for t in graph.tasks]
-            said: list[object] = []
-            for local in locals_:
-                (call, result), complaints = self.machine.said(local)
-                said.append(f"call {call} returns {result}" if call else "")
-                said.append(" ".join(sorted(complaints)))
-            known = self.known[state] = self.looks.id((*row, *said, self._rest(state, locals_)))
+            said = [word for t in graph.tasks for word in self._told(t, state)]
+            known = self.known[state] = self.looks.id((*row, *said, self._rest(state)))
         return known
 
-    def _rest(self, state: int, locals_: list[object]) -> object:
+    def _told(self, t: int, state: int) -> tuple[str, str]:
+        """A task's last result, and what was complained about."""
+        number = self.graph.fields.local(t, state)
+        told = self.told[t].get(number)
+        if told is None:
+            (call, result), complaints = self.machine.said(self.graph.local(t, state))
+            words = f"call {call} returns {result}" if call else ""
+            told = self.told[t][number] = (words, " ".join(sorted(complaints)))
+        return told
+
+    def _rest(self, state: int) -> object:
         """Whether nobody can run, and who is not done then."""
         if self.following(state):
             return None
         names = self.machine.names
         stuck = [
             names[t]
-            for t, local in enumerate(locals_)
-            if not self.machine.finished_for_good(t, local)
+            for t in self.graph.tasks
+            if not self.machine.finished_for_good(t, self.graph.local(t, state))
         ]
         return f"stuck: {', '.join(stuck)}" if stuck else "all done"
 

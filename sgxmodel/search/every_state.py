@@ -22,8 +22,9 @@ from sgxmodel.invariants.predicate import Guard, Predicate
 from sgxmodel.invariants.predicates.pages import on_free_lists
 from sgxmodel.invariants.view import View
 from sgxmodel.machine.op import Op
-from sgxmodel.machine.system import System
+from sgxmodel.machine.system import Call, System
 from sgxmodel.scenario.build import World
+from sgxmodel.scenario.model import result_name
 from sgxmodel.search.explore.machine import Broken, Check, Problem, Row
 from sgxmodel.search.explore.program import Renames
 from sgxmodel.search.observe import Secret
@@ -181,6 +182,25 @@ class EveryState(Checks):
     def final(self, row: Row) -> Sequence[Problem]:
         self.quiet.S = row  # type: ignore[assignment]
         return [Problem(End.id, title) for title, _ in check_end(self.quiet)]
+
+
+class Heard(EveryState):
+    """Remembers each task's last result, too: its states can be looked at as ``observe`` does."""
+
+    def begin(self, system: System, extra: int = 0) -> None:
+        self.last: list[tuple[int, str]] = [(0, "")] * len(system.tasks)
+        super().begin(system, extra)
+
+    def memory(self, t: int) -> Any:
+        return (super().memory(t), self.last[t])
+
+    def remember(self, t: int, memory: Any, S: Any) -> None:
+        own, self.last[t] = memory
+        super().remember(t, own, S)
+
+    def returned(self, t: int, call: Call, value: Any) -> None:
+        super().returned(t, call, value)
+        self.last[t] = (self.system.position[t], result_name(value))
 
 
 def _problems(view: View, predicate: Predicate, row: Any) -> list[Problem]:

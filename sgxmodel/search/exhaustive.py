@@ -74,10 +74,23 @@ def explore_scenario(
     saved = _taken_up(machine, unfinished, about)
     explorer = Explorer(machine, reduction=reduction, budget=budget, progress=progress, saved=saved)
     try:
-        result = explorer.run()
+        result, done = ended(world, machine, explorer)
     except Foreign:
         assert unfinished is not None
         raise resume.ResumeError(f"{unfinished.where}: does not fit the model") from None
+    if result.closed or result.findings:
+        return done
+    watch = machine.watch
+    assert isinstance(watch, EveryState)
+    counters = (watch.sometimes_seen, watch.results, watch.leaves)
+    return attrs.evolve(done, unfinished=resume.pack(about, explorer.save(), counters))
+
+
+def ended(
+    world: World, machine: ProgramMachine, explorer: Explorer
+) -> tuple[Result, ScenarioResult]:
+    """Run a search to its end, and what that says.  Raises ``Foreign``."""
+    result = explorer.run()
     if result.closed:
         try:
             found = Races(explorer, machine).find() or _livelock(world, explorer)
@@ -86,19 +99,14 @@ def explore_scenario(
         else:
             if found is not None:
                 result = attrs.evolve(result, closed=False, why="a finding", findings=(found,))
-                return result_of(world, machine, result)
+                return result, result_of(world, machine, result)
     smaller = None
     if result.findings:
         kind = result.findings[0].problem.kind
-        least, _ = smallest(machine, kind, attrs.evolve(budget, states=SMALLEST_STATES))
+        budget = attrs.evolve(explorer.budget, states=SMALLEST_STATES)
+        least, _ = smallest(machine, kind, budget)
         smaller = next(iter(least.findings), None)
-    done = result_of(world, machine, result, smaller)
-    if result.closed or result.findings:
-        return done
-    watch = machine.watch
-    assert isinstance(watch, EveryState)
-    counters = (watch.sometimes_seen, watch.results, watch.leaves)
-    return attrs.evolve(done, unfinished=resume.pack(about, explorer.save(), counters))
+    return result, result_of(world, machine, result, smaller)
 
 
 def _taken_up(

@@ -10,7 +10,7 @@ Flags are not compared bit by bit, as revisions differ in what they call them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from sgxmodel.driver.structs import SGX_EPC_PAGE_RECLAIMER_TRACKED, sgx_epc_page
 from sgxmodel.hardware.names import Names
@@ -102,6 +102,21 @@ class Memory(Silent):
         return ()
 
 
+Said = tuple[tuple[int, str], frozenset[str]]
+"""(call, result) of a task's last return, and what was complained about."""
+
+
+class Told(Protocol):
+    """A machine whose local states hold what was seen of a task."""
+
+    names: Sequence[str]
+
+    def said(self, local: Any) -> Said: ...
+
+    def finished_for_good(self, t: int, local: Any) -> bool:
+        """Whether a task that cannot run is not stuck."""
+
+
 class Observed(ProgramMachine):
     """A world without checkers; a fatal fault stops all tasks."""
 
@@ -113,15 +128,13 @@ class Observed(ProgramMachine):
         return 0 if S[self.memory.at] else super().outcomes(t, local, S)
 
     def finished_for_good(self, t: int, local: Any) -> bool:
-        """Whether a task that cannot run is not stuck."""
         return super().done(t, local)
 
     def done(self, t: int, local: Any) -> bool:
         return True  # being stuck is something to see, not a problem
 
-    def said(self, local: Any) -> tuple[tuple[int, str], frozenset[str]]:
-        """(call, result) of a task's last return, and what was complained about."""
-        said: tuple[tuple[int, str], frozenset[str]] = local[3]
+    def said(self, local: Any) -> Said:
+        said: Said = local[3]
         return said
 
 
