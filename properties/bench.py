@@ -32,6 +32,7 @@ FATAL = {
     "recursive-lock",
     "sleep-in-atomic",
     "double-free",
+    "leak",
     "model-limit",
     "17-lock-order",
 }

@@ -40,9 +40,11 @@ class Change:
 
     def taken_back(self) -> Revision:
         """list_fixed without this change."""
-        fn: Any = revision("list_v2").program.functions[self.function].source
+        fn: Any
         if self.edit:
             fn = edited(FIXED[self.function], *self.edit)
+        else:
+            fn = revision("list_v2").program.functions[self.function].source
         return revision("list_fixed").with_functions(f"without {self.id}", {self.function: fn})
 
 
@@ -66,8 +68,13 @@ CHANGES = [
         ("    atomic_long_dec(sgx_nr_isolated)\n    encl_put(encl)",
          "    atomic_long_dec(sgx_nr_isolated)\n    encl_put(encl_page.encl)"),
     )),
-    Change("R2, isolated", "sgx_can_reclaim", "15-errno", "exhausted"),
-    Change("R2, before", "sgx_alloc_epc_page", "15-errno", "exhausted"),
+    Change("R2, look", "sgx_alloc_epc_page", "15-errno", "exhausted"),
+    Change("R2, isolated", "sgx_epc_exhausted", "15-errno", "exhausted", (
+        ("atomic_long_read(sgx_nr_isolated) == 0", "True"),
+    )),
+    Change("R2, free", "sgx_epc_exhausted", "15-errno", "exhausted", (
+        ("atomic_long_read(sgx_nr_free_pages) == 0", "True"),
+    )),
     Change("M3, freed", "sgx_free_epc_page", "11-free-count", "poison-close"),
     Change("M3, free", "sgx_poison_free", "11-free-count", "poison-stall"),
     Change("D1", "sgx_page_is_free", "18-plain-read", "poison-reclaim"),

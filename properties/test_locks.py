@@ -29,6 +29,7 @@ from sgxmodel.kernel.memory import kfree, kzalloc
 from sgxmodel.kernel.task import (
     TASK_INTERRUPTIBLE,
     TASK_RUNNING,
+    cond_resched,
     current,
     fault_budget,
     finish_wait,
@@ -113,9 +114,12 @@ def test_what_sleeps_is_refused_under_a_spinlock(bench: Bench, it: Any, take: An
         bench.run(take, lock)
     with bench.refused("sleep-in-atomic", "kzalloc"):
         bench.run(might_sleep, "kzalloc")
+    with bench.refused("sleep-in-atomic", "cond_resched"):
+        bench.run(cond_resched)
     bench.run(take, lock, by=1)
     bench.run(spin_unlock, it.x_spin)
     bench.run(might_sleep, "kzalloc")
+    bench.run(cond_resched)
 
 
 def test_sleeping_under_a_mutex_is_fine(bench: Bench, it: Any) -> None:

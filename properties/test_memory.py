@@ -50,7 +50,7 @@ def test_the_lowest_free_object_comes_next(steps: list[int]) -> None:
                 bench.run(kfree, cache.objects[-step])
                 used.remove(-step)
         elif len(used) == OBJECTS:
-            with bench.refused("model-limit", "too small for this scenario"):
+            with bench.refused("leak", f"all {OBJECTS} objects of"):
                 bench.run(kzalloc, cache)
         else:
             lowest = min(set(range(OBJECTS)) - used)

@@ -323,6 +323,16 @@ def test_a_torn_line_costs_its_own_mutant_only() -> None:
     assert campaign().todo() == []
 
 
+def test_where_the_tool_failed_is_said_and_asked_again() -> None:
+    first = campaign()
+    list(first.go())
+    one = next(iter(first.mutants.values()))
+    first.store.put(first.store.key(one), Verdict(one.id, Fate.CRASH, why="a defect"))
+    again = campaign()
+    assert again.known()[one.id].fate is Fate.CRASH
+    assert [m.id for m in again.todo()] == [one.id]
+
+
 def test_an_interrupted_run_keeps_what_it_had() -> None:
     first = campaign()
     going = first.go()

@@ -13,7 +13,7 @@ from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import SCENARIOS
 
 FIXED = revision("list_fixed")
-NULL, STALL, PROMISE = "6-references", "14-progress", "promise"
+NULL, STALL, PROMISE, END = "6-references", "14-progress", "promise", "20-end"
 # Each took the tool down once.
 GARBAGE = {
     # a call that returns before its first step
@@ -23,6 +23,14 @@ GARBAGE = {
     "sgx_reclaimer_write:swap-statements:b6ee9b": ("x-exit-reclaim", "1-one-list", "linked"),
     # the data of a freed PCMD page
     "sgx_encl_put_backing:add-reference:bc5860": ("x-exit-reclaim", "8-evicted", "page 0"),
+    # contents of an enclave page where PCMDs should be
+    "sgx_reclaimer_write:add-reference:2c56f1": ("secs-touch", "8-evicted", "page 0"),
+    "__sgx_encl_get_backing:arithmetic:705594": ("shrink-fails", "8-evicted", "page"),
+    "__sgx_encl_get_backing:arithmetic:bf1855": ("signal-full", "8-evicted", ""),
+    # an mm that is freed while a process lives in it
+    "sgx_zap_enclave_ptes:always:a4fb36": ("fork-close", NULL, "of a living process is free"),
+    # all memory is leaked
+    "sgx_encl_get_backing_page:negate-condition:a5a70a": ("build-full", END, "are in use"),
     # a struct on the stack for a page, and an error code for such a struct
     "__sgx_encl_eldu:always:bc14f2": ("remove-full", NULL, "field flags"),
     "__sgx_encl_eldu:drop-exit:34767e": ("shrink-fails", NULL, "another type"),

@@ -47,6 +47,9 @@ NOTICED = {
     "sgx_alloc_va_page:drop-statement:d28bfa": ("epa-fails", "20-end"),
     # an unmapped enclave's pages make room
     "sgx_encl_test_and_clear_young:result:6da276": ("unmapped-full", STALL),
+    # cond_resched() under a spinlock
+    "sgx_encl_release:widen-section:b0323a": ("x-close-reclaim", LOCKS),
+    "sgx_encl_release:widen-section:dee04c": ("x-close-reclaim", LOCKS),
     # the neighbour in a PCMD page
     "reclaimer_writing_to_pcmd:off-by-one:abbba2": ("x-pcmd", "7-being-reclaimed"),
 }

@@ -111,6 +111,22 @@ def test_a_pcmd_page_is_empty_when_all_are_erased(used: set[int], order: list[in
         assert m.run(erase_pcmd, m.pcmd, at) == (not left)
 
 
+def test_contents_where_pcmds_should_be_are_none() -> None:
+    """A driver that mixes the two pages up loses data; the CPU takes none for the other."""
+    m = Epc()
+    secs, p = m.enclave()
+    va = m.va()
+    operands = m.evict(m.blocked(secs, p), va, 0)
+    good, m.S[m.pcmd.data] = m.S[m.pcmd.data], m.S[m.contents[0].data]
+    assert m.run(ELDU, p, *operands) == GP
+    assert m.run(erase_pcmd, m.pcmd, 0) is False
+    m.S[m.pcmd.data] = good
+    m.ok(ELDU, p, *operands)
+    m.S[m.pcmd.data] = m.S[m.contents[0].data]
+    m.evict(m.blocked(secs, p), va, 0)
+    assert [at for at, _ in m.S[m.pcmd.data]] == [0]
+
+
 @pytest.mark.parametrize("situation", [lambda m: ewb(m, m.blocked(*m.enclave())), eldu])
 @pytest.mark.parametrize("gone", ["contents", "pcmd"])
 def test_eviction_and_reload_use_live_memory_only(situation: Situation, gone: str) -> None:

@@ -49,9 +49,9 @@ from sgxmodel.kernel.mm import (
 from sgxmodel.kernel.ref import kref_get, kref_put, test_and_clear_bit
 from sgxmodel.kernel.task import may_fail
 from sgxmodel.kernel.work import next_work, schedule_work
-from sgxmodel.machine.layout import State
+from sgxmodel.machine.layout import FREED, State
 from sgxmodel.machine.notation import kernel, part_of
-from sgxmodel.machine.op import primitive, sometimes
+from sgxmodel.machine.op import Fault, primitive, sometimes
 
 if TYPE_CHECKING:
     from sgxmodel.driver.file import fdget, fdput
@@ -67,6 +67,8 @@ def thread_begin(S: State, proc: process) -> bool:
     if S[proc.alive] != 1:
         return False
     mm = proc.mm_of
+    if S[mm.mm_users] is FREED:
+        raise Fault("use-after-free", f"{mm} of a living process is free", fatal=True)
     S[mm.mm_users] = S[mm.mm_users] + 1
     S[proc.threads] = S[proc.threads] + 1
     return True

@@ -234,15 +234,24 @@ def _sealed(S: State, p: frame, version: int) -> tuple[Any, ...]:
 
 def _replace(entries: Any, at: int, value: Any) -> tuple[tuple[int, Any], ...] | None:
     """A PCMD page's entries (index, value), sparse and sorted; an empty page is None."""
-    kept = [entry for entry in entries or () if entry[0] != at]
+    kept = [entry for entry in pcmds(entries) if entry[0] != at]
     if value is not None:
         kept.append((at, value))
     return tuple(sorted(kept, key=lambda entry: entry[0])) or None
 
 
+def pcmds(data: Any) -> tuple[tuple[int, Any], ...]:
+    """What a page of the backing file holds of PCMDs.
+
+    None where a driver mixes the pages up and an enclave page's contents lie there:
+    no ELDU takes those for a PCMD, and what EWB writes goes over them.
+    """
+    return data if data and isinstance(data[0], tuple) else ()
+
+
 def pcmd_entry(entries: Any, at: int) -> Any:
     """One PCMD of a PCMD page's data, or None where it is zero."""
-    return dict(entries or ()).get(at)
+    return dict(pcmds(entries)).get(at)
 
 
 @primitive()
@@ -372,5 +381,8 @@ def EDBGWR(S: State, p: frame) -> int:
 @primitive()
 def erase_pcmd(S: State, pcmd: Any, at: int) -> bool:
     """memset() of one PCMD to zero, then memchr_inv(): is the whole PCMD page zero now?"""
-    S[pcmd.data] = _replace(LOAD.apply(S, pcmd.data, None), at, None)
+    data = LOAD.apply(S, pcmd.data, None)
+    if data and not pcmds(data):
+        return False  # contents of an enclave page, of which this zeroes a part
+    S[pcmd.data] = _replace(data, at, None)
     return S[pcmd.data] is None

@@ -6,6 +6,7 @@ from __future__ import annotations
 from sgxmodel.errors import LinkError
 from sgxmodel.invariants import base, predicates
 from sgxmodel.invariants.base import (
+    End,
     Evicted,
     LockOrder,
     Mappings,
@@ -38,6 +39,7 @@ FAULTS: dict[str, type[Violation]] = {
     "use-after-free": References,
     "double-free": References,
     "refcount": References,
+    "leak": End,
     "wild-pointer": References,
     "lost-data": Evicted,
     "bad-mapping": Mappings,

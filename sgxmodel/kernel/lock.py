@@ -92,6 +92,11 @@ def might_sleep_at(S: State, what: str, fatal: bool = True) -> None:
             f"BUG: do not call blocking ops when !TASK_RUNNING: {what} after prepare_to_wait()",
             fatal=fatal,
         )
+    not_atomic(S, what, fatal)
+
+
+def not_atomic(S: State, what: str, fatal: bool = True) -> None:
+    """For what may give the CPU away: a fault in atomic context (``__might_resched()``)."""
     lock = atomic_context(S)
     if lock is None and not S[S[CURRENT].bh_off]:
         return

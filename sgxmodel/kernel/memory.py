@@ -49,7 +49,13 @@ def kzalloc(S: State, cache: kmem_cache) -> Any:
             for slot, value in zip(handle.slots, cache.blank[handle], strict=True):
                 S[slot] = value
             return handle
-    raise Fault("model-limit", f"{cache} is too small for this scenario", fatal=True)
+    raise Fault(
+        "leak",
+        f"all {len(cache.objects)} objects of {cache} are in use\n"
+        "more than the scenario's calls can have at once: they leak,\n"
+        "or this revision keeps more of them than the kernel does",
+        fatal=True,
+    )
 
 
 @primitive(access="plain")

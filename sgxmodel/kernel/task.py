@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+from sgxmodel.kernel.lock import not_atomic
 from sgxmodel.machine.layout import CHOICE, CURRENT, Embedded, State, Struct
 from sgxmodel.machine.op import Fault, primitive
 
@@ -197,3 +198,4 @@ def retry(S: State) -> None:
 @primitive(access="none", yields=True)
 def cond_resched(S: State) -> None:
     """Let others run."""
+    not_atomic(S, "cond_resched()")

@@ -16,12 +16,13 @@ from sgxmodel.errors import UserError
 from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.mutate.apart import learnt
 from sgxmodel.mutate.catalogue import Changes, Mutant
-from sgxmodel.mutate.cover import Reach, order, reach, small
-from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.cover import Reach, is_small, order, reach, small
+from sgxmodel.mutate.fate import Fate, Verdict, decided
 from sgxmodel.mutate.judge import Job, Limits
 from sgxmodel.mutate.runner import run
 from sgxmodel.mutate.scope import reachable
 from sgxmodel.mutate.store import Store, setting
+from sgxmodel.mutate.walked import needed
 from sgxmodel.revisions import Revision, revision
 from sgxmodel.scenario.model import Scenario
 
@@ -68,7 +69,7 @@ class Campaign:
         if self.fresh:
             return list(self.mutants.values())
         known = self.known()
-        return [m for m in self.mutants.values() if m.id not in known]
+        return [m for m in self.mutants.values() if not decided(known.get(m.id))]
 
     def go(self, over: Callable[[], bool] = lambda: False) -> Iterator[Verdict]:
         """Decide what is to be decided.  Raises :class:`SetupError`."""
@@ -117,7 +118,7 @@ class Campaign:
 
     def learn(self) -> Callable[[], object]:
         """What a process can find out before its first mutant: how the clean target looks."""
-        small = tuple(s.name for s in self.scenarios if s.name.startswith("x-"))
+        small = tuple(s.name for s in self.scenarios if is_small(s))
         return partial(learnt, self.target.name, tuple(self.scenarios), small, self.limits.states)
 
     def _forced(self) -> Changes:
@@ -135,8 +136,8 @@ class Campaign:
             for scenario in order(self.reaches(), mutant.fn, mutant.line, callers):
                 if scenario not in names:
                     names.append(scenario)
-        there = small(self.reaches(), mutants[0].fn.filename, mutants[0].around())
-        exact = tuple(name for name in there if name in self._closed)
+        closed = [r for r in self.reaches() if r.scenario in self._closed]
+        exact, missing = small(closed, needed(mutants[0].fn, mutants[0].tree()))
         by_name = {s.name: s for s in self.scenarios}
         return Job(
             name,
@@ -145,6 +146,7 @@ class Campaign:
             tuple((by_name[n], self._promises(by_name[n])) for n in names),
             self.limits,
             exact if len(mutants) == 1 else (),
+            missing,
         )
 
     def pairs(self, count: int, over: Callable[[], bool] = lambda: False) -> Iterator[Verdict]:
@@ -165,9 +167,9 @@ class Campaign:
         }
         for name in jobs:
             old = self.store.get(keys[name])
-            if old is not None:
+            if old is not None and decided(old):
                 yield old
-        todo = [self._job(n, pair) for n, pair in jobs.items() if self.store.get(keys[n]) is None]
+        todo = [self._job(n, jobs[n]) for n in jobs if not decided(self.store.get(keys[n]))]
         for verdict in run(todo, self.make, self.width, over):
             self.store.put(keys[verdict.id], verdict)
             yield verdict

@@ -19,9 +19,8 @@ from sgxmodel.kernel import list as lists
 from sgxmodel.kernel import lock, ref
 from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.machine.notation import compile_tree
-from sgxmodel.machine.op import Primitive
+from sgxmodel.machine.op import SOMETIMES, Primitive
 from sgxmodel.mutate.operators import OPERATORS, Edit
-from sgxmodel.mutate.operators.base import suites
 from sgxmodel.revisions import Revision
 from sgxmodel.revisions.list_v2 import flags as v2_flags
 
@@ -38,6 +37,7 @@ WORDS: dict[str, Any] = {
         for name, value in vars(module).items()
         if name.isupper() or name.startswith(("SGX_", "VM_FAULT_"))
     },
+    "sometimes": SOMETIMES,
 }
 """What mutants may speak of and a function's own module need not know."""
 
@@ -84,16 +84,6 @@ class Mutant:
         """The changed function."""
         return self.edit.apply(self.fn.tree)
 
-    def around(self) -> frozenset[int]:
-        """Lines of the statements that run if the changed one does: those of its suite."""
-        home: list[ast.stmt] = []
-        for suite in suites(self.fn.tree):
-            for stmt in suite:
-                inner = any(self.edit.at is node for node in ast.walk(stmt))
-                home = suite if inner else home
-        spans = (own_lines(stmt) for stmt in home)
-        return frozenset(line for span in spans for line in span)
-
     def diff(self) -> str:
         """The change as a unified diff of the function's normalised text."""
         old, new = ast.unparse(self.fn.tree), ast.unparse(self.tree())
@@ -105,16 +95,6 @@ class Mutant:
     def source_hash(self) -> str:
         """Of the function before and after."""
         return digest(self.id, ast.dump(self.fn.tree))
-
-
-def own_lines(stmt: ast.stmt) -> range:
-    """The lines of a statement without those of the statements in it."""
-    last = stmt.end_lineno or stmt.lineno
-    if isinstance(stmt, ast.If | ast.While):
-        last = stmt.test.end_lineno or stmt.lineno
-    elif isinstance(stmt, ast.For):
-        last = stmt.iter.end_lineno or stmt.lineno
-    return range(stmt.lineno, last + 1)
 
 
 def short_path(filename: str) -> str:

@@ -7,12 +7,11 @@ promises are kept so often that one that is never kept means something.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-
 import attrs
 
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.graph import KernelFunction
+from sgxmodel.mutate.walked import Walk, shown, walks, watched
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, TaskLine
@@ -24,7 +23,7 @@ from sgxmodel.search.run import Runner
 
 RUNS = 12
 ORDERS = 400
-CLOSED_STATES = 60_000
+CLOSED_STATES = 120_000
 """A small scenario is one that the clean target closes within so many states."""
 KEPT = 0.5
 """A promise counts if this part of the clean target's runs keep it."""
@@ -34,12 +33,16 @@ Line = tuple[str, int]
 
 @attrs.frozen
 class Reach:
-    """What a scenario comes to.  ``cost``: steps of a run, roughly."""
+    """What a scenario comes to.  ``cost``: steps of a run, roughly.
+
+    ``walked``: by all interleavings of a small one together.
+    """
 
     scenario: str
     lines: frozenset[Line]
     cost: int
     promises: tuple[str, ...]
+    walked: frozenset[Walk] = frozenset()
 
 
 def setup_as_task(scenario: Scenario) -> Scenario:
@@ -65,21 +68,26 @@ def reach(target: Revision, scenario: Scenario, seed: int = 0) -> Reach:
             for promise in one.promises:
                 kept[promise] += now[promise] > before.get(promise, 0)
         steps = search.steps // runs
-    if scenario.small:
-        lines |= lines_of_all(target, scenario)
+    walked = walked_by_all(target, scenario) if is_small(scenario) else frozenset()
+    lines |= {walk[:2] for walk in walked}
     calls = sum(len(t.calls) for t in scenario.tasks)
     orders = 4 * min(ORDERS, 2**calls)
     promises = tuple(p for p, n in kept.items() if n >= KEPT * RUNS)
-    return Reach(scenario.name, frozenset(lines), steps + orders, promises)
+    return Reach(scenario.name, frozenset(lines), steps + orders, promises, walked)
 
 
-def lines_of_all(target: Revision, scenario: Scenario) -> set[Line]:
+def is_small(scenario: Scenario) -> bool:
+    """Whether all its interleavings are few enough to be covered for each mutant."""
+    return scenario.name.startswith("x-")
+
+
+def walked_by_all(target: Revision, scenario: Scenario) -> frozenset[Walk]:
     """Where any interleaving comes to, of as many states as a small scenario has."""
-    machine = machine_of(build(target, scenario))
+    machine = machine_of(build(watched(target), scenario))
     Explorer(machine, reduction=False, budget=Budget(states=CLOSED_STATES)).run()
     watch = machine.watch
     assert isinstance(watch, EveryState)
-    return watch.lines()
+    return walks(watch.sometimes_seen)
 
 
 def _lines(world: World, search: Search, i: int) -> set[Line]:
@@ -114,13 +122,13 @@ def order(
     ]
 
 
-def small(reaches: list[Reach], filename: str, lines: Collection[int]) -> tuple[str, ...]:
-    """The ``x-`` scenarios that come to one of some lines."""
-    return tuple(
-        r.scenario
-        for r in reaches
-        if r.scenario.startswith("x-") and any((filename, line) in r.lines for line in lines)
-    )
+def small(reaches: list[Reach], wanted: frozenset[Walk]) -> tuple[tuple[str, ...], str]:
+    """The small scenarios that walk any of this; and what none of them does, in words."""
+    if not wanted:
+        return (), "to what changes"
+    there = [r for r in reaches if r.walked & wanted]
+    missing = sorted(wanted.difference(*(r.walked for r in there)))
+    return tuple(r.scenario for r in there), shown(missing[0]) if missing else ""
 
 
 def _in(reach: Reach, fn: KernelFunction) -> bool:

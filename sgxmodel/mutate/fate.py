@@ -54,3 +54,8 @@ class Verdict:
     why: str = ""
     seconds: float = 0.0
     """Of processor time: for the record, nothing is decided by it."""
+
+
+def decided(verdict: Verdict | None) -> bool:
+    """Whether that is known; where the tool failed it is asked again."""
+    return verdict is not None and verdict.fate is not Fate.CRASH

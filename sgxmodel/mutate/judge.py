@@ -20,7 +20,7 @@ from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.op import Fault
 from sgxmodel.mutate.apart import Space, clean_of, difference
 from sgxmodel.mutate.catalogue import Changes, with_changes
-from sgxmodel.mutate.cover import CLOSED_STATES, setup_as_task
+from sgxmodel.mutate.cover import CLOSED_STATES, is_small, setup_as_task
 from sgxmodel.mutate.fate import PROMISE, Fate, Verdict
 from sgxmodel.revisions import Revision, revision
 from sgxmodel.scenario.build import World, build
@@ -64,7 +64,9 @@ class Job:
     scenarios: tuple[tuple[Scenario, tuple[str, ...]], ...]
     limits: Limits
     small: tuple[str, ...] = ()
-    """Small scenarios that come to where the change is: without any nothing is equivalent."""
+    """Small scenarios that come to where the change is."""
+    missing: str = ""
+    """What of the change they do not come to, in words: then it is not equivalent."""
 
 
 class Killed(Exception):
@@ -243,7 +245,7 @@ class _Judge:
         """Cover every interleaving of the small scenarios; of the clean target, find them."""
         for scenario, _ in self.job.scenarios:
             small = scenario.name in self.job.small
-            if not small and (self.job.changes or not scenario.name.startswith("x-")):
+            if not small and (self.job.changes or not is_small(scenario)):
                 continue
             space = Space(self.world(scenario), self.limits.states)
             self.spaces[scenario.name], result = space, space.said
@@ -272,7 +274,7 @@ class _Judge:
         """
         job = self.job
         small = [s for s, _ in job.scenarios if s.name in job.small]
-        if not job.changes or self.limits.without or not small:
+        if not job.changes or self.limits.without or not small or job.missing:
             return None
         base = clean_of(job.target)
         apart = (self.spaces[s.name].apart(base) for s in small)
@@ -292,8 +294,8 @@ class _Judge:
         if job.changes and not self.limits.without and not self.why:
             base = clean_of(job.target)
             self.why = difference(base, self.world, (s for s, _ in job.scenarios))
-            if not self.why and not job.small:
-                self.why = "no small scenario comes to this line"
+            if not self.why and job.missing:
+                self.why = f"no small scenario comes {job.missing}"
         return self.alive(Fate.SURVIVED, self.why)
 
     def alive(self, fate: Fate, why: str) -> Verdict:

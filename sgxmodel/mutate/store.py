@@ -31,6 +31,8 @@ ENGINE = (
     "search",
     "mutate/judge.py",
     "mutate/apart.py",
+    "mutate/cover.py",
+    "mutate/walked.py",
 )
 
 
@@ -85,9 +87,8 @@ class Store:
         return digest(self.under, name, source)
 
     def get(self, key: str) -> Verdict | None:
-        """What is known, unless it was a defect of the tool."""
-        known = self.known.get(key)
-        return None if known is None or known.fate is Fate.CRASH else known
+        """What is known."""
+        return self.known.get(key)
 
     def put(self, key: str, verdict: Verdict) -> None:
         """Write a result down at once."""

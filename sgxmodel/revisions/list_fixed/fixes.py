@@ -218,23 +218,33 @@ def __sgx_reclaim_pages() -> None:
 
 
 @kernel
-def sgx_can_reclaim() -> bool:
-    """R2: what a pass holds will come back, to a list or as free memory."""
-    return not list_empty(sgx_global_lru.reclaimable) or atomic_long_read(sgx_nr_isolated) > 0
+def sgx_epc_exhausted() -> bool:
+    """R2: in one moment no page is on the list, isolated or free.
+
+    Pages come to the list and leave it under the lock; what a pass gives back
+    is counted as free before it is no longer counted as isolated.
+    """
+    spin_lock(sgx_global_lru.lock)
+    exhausted = (
+        list_empty(sgx_global_lru.reclaimable)
+        and atomic_long_read(sgx_nr_isolated) == 0
+        and atomic_long_read(sgx_nr_free_pages) == 0
+    )
+    note_exhaustion(ksgxd_control)
+    spin_unlock(sgx_global_lru.lock)
+    return exhausted
 
 
 @kernel
 def sgx_alloc_epc_page(owner: Any, reclaim: bool) -> Any:
-    """R2: -ENOMEM only if nothing could be reclaimed before and after nothing was free."""
+    """R2: -ENOMEM only if there was a moment in which nothing could be had."""
     while True:
-        could = sgx_can_reclaim()
-        note_exhaustion(ksgxd_control)
         page = __sgx_alloc_epc_page()
         if not IS_ERR(page):
             page.owner = owner
             break
         note_exhaustion(ksgxd_control)
-        if not could and not sgx_can_reclaim():
+        if sgx_epc_exhausted():
             sometimes("-ENOMEM: nothing free, nothing to reclaim")
             nothing_was_left(ksgxd_control)
             return -ENOMEM
@@ -258,20 +268,18 @@ def sgx_alloc_epc_page(owner: Any, reclaim: bool) -> Any:
 
 @kernel
 def sgx_free_epc_page(page: sgx_epc_page) -> None:
-    """M3: a poisoned page is not counted as free."""
+    """M3: a poisoned page is not counted as free.  R2: the others are before they are."""
     node = sgx_epc_page_node(page)
     spin_lock(node.lock)
     page.owner = None
-    poisoned = page.poison
-    if poisoned:
+    if page.poison:
         sometimes("a poisoned page was freed to the poison list")
         list_add(page.list, node.sgx_poison_page_list)
     else:
+        atomic_long_inc(sgx_nr_free_pages)
         list_add_tail(page.list, node.free_page_list)
     page.flags = SGX_EPC_PAGE_IS_FREE
     spin_unlock(node.lock)
-    if not poisoned:
-        atomic_long_inc(sgx_nr_free_pages)
 
 
 @part_of("arch_memory_failure")

@@ -13,7 +13,7 @@ import attrs
 
 from sgxmodel.mutate.campaign import SetupError
 from sgxmodel.mutate.catalogue import digest
-from sgxmodel.mutate.fate import Fate, Verdict
+from sgxmodel.mutate.fate import Fate, Verdict, decided
 from sgxmodel.mutate.runner import run
 from sgxmodel.mutate.store import Store, engine_hash
 from sgxmodel.scenario.model import Scenario
@@ -72,7 +72,7 @@ class TreeCampaign:
     def todo(self) -> list[TreeMutant]:
         """Mutants without a verdict."""
         known = {} if self.fresh else self.known()
-        return [m for m in self.mutants.values() if m.id not in known]
+        return [m for m in self.mutants.values() if not decided(known.get(m.id))]
 
     def go(self, over: Callable[[], bool] = lambda: False) -> Iterator[Verdict]:
         """Decide what is to be decided, drawn by the seed: a run that is cut short is a sample.
