@@ -102,7 +102,7 @@ def mutant_named(name: str) -> Mutant:
 
 @cache
 def walked(name: str) -> frozenset[tuple[str, int, int, bool]]:
-    return walked_by_all(FIXED, SCENARIOS[name])
+    return walked_by_all(FIXED, SCENARIOS[name])[0]
 
 
 # With some seeds a larger scenario killed each of these, with others a space that never
@@ -121,7 +121,7 @@ def test_a_fate_by_closure_is_the_same_with_every_seed(name: str) -> None:
     names = ("x-fault-reclaim", ONCE_BY_THE_SEED[name])
     scenarios = tuple((SCENARIOS[n], ()) for n in names)
     wanted = needed(mutant.fn, mutant.tree())
-    reaches = [Reach(n, frozenset(), 0, (), walked(n)) for n in names]
+    reaches = [Reach(n, frozenset(), 0, (), walked(n), core=True) for n in names]
     assert small(reaches[:1], wanted)[1].startswith(("to line", "past the if"))
     there, missing = small(reaches, wanted)
     changes = ((mutant.function, mutant.tree()),)
@@ -134,7 +134,7 @@ def test_a_fate_by_closure_is_the_same_with_every_seed(name: str) -> None:
 def test_a_space_that_does_not_come_there_says_nothing() -> None:
     mutant = mutant_named("__sgx_encl_get_backing:drop-path:ece4f6")
     one = SCENARIOS["x-fault-reclaim"]
-    reaches = [Reach(one.name, frozenset(), 0, (), walked(one.name))]
+    reaches = [Reach(one.name, frozenset(), 0, (), walked(one.name), core=True)]
     there, missing = small(reaches, needed(mutant.fn, mutant.tree()))
     changes = ((mutant.function, mutant.tree()),)
     job = Job("x", "list_fixed", changes, ((one, ()),), Limits(schedules=2), there, missing)
@@ -142,6 +142,22 @@ def test_a_space_that_does_not_come_there_says_nothing() -> None:
     assert verdict.fate is Fate.SURVIVED
     assert verdict.why == f"no small scenario comes {missing}"
     assert judge(attrs.evolve(job, missing="")).fate is Fate.EQUIVALENT
+
+
+def test_others_than_the_core_count_where_it_does_not_come_cheap_ones_first() -> None:
+    def made(name: str, *lines: int, states: int = 0) -> Reach:
+        walked = frozenset(("a.py", line, 0, False) for line in lines)
+        return Reach(name, frozenset(), 0, (), walked, states, core=not states)
+
+    reaches = [
+        made("core", 1, 2),
+        made("away", 9),
+        made("dear", 3, 4, states=900),
+        made("cheap", 2, 3, states=100),
+        made("no more", 3, states=200),
+    ]
+    wanted = frozenset(("a.py", line, 0, False) for line in (1, 2, 3, 4, 5))
+    assert small(reaches, wanted) == (("core", "cheap", "dear"), "to line 5")
 
 
 def test_a_change_of_nothing_is_walked_by_nobody() -> None:

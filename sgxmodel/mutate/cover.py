@@ -35,7 +35,8 @@ Line = tuple[str, int]
 class Reach:
     """What a scenario comes to.  ``cost``: steps of a run, roughly.
 
-    ``walked``: by all interleavings of a small one together.
+    ``walked``: by all interleavings of a small one together, which has so many ``states``;
+    ``core``: it always counts, not only where no other one comes.
     """
 
     scenario: str
@@ -43,6 +44,8 @@ class Reach:
     cost: int
     promises: tuple[str, ...]
     walked: frozenset[Walk] = frozenset()
+    states: int = 0
+    core: bool = False
 
 
 def setup_as_task(scenario: Scenario) -> Scenario:
@@ -68,12 +71,13 @@ def reach(target: Revision, scenario: Scenario, seed: int = 0) -> Reach:
             for promise in one.promises:
                 kept[promise] += now[promise] > before.get(promise, 0)
         steps = search.steps // runs
-    walked = walked_by_all(target, scenario) if is_small(scenario) else frozenset()
+    walked, states = walked_by_all(target, scenario) if is_small(scenario) else (frozenset(), 0)
     lines |= {walk[:2] for walk in walked}
     calls = sum(len(t.calls) for t in scenario.tasks)
     orders = 4 * min(ORDERS, 2**calls)
     promises = tuple(p for p, n in kept.items() if n >= KEPT * RUNS)
-    return Reach(scenario.name, frozenset(lines), steps + orders, promises, walked)
+    cost = steps + orders
+    return Reach(scenario.name, frozenset(lines), cost, promises, walked, states, scenario.small)
 
 
 def is_small(scenario: Scenario) -> bool:
@@ -81,13 +85,13 @@ def is_small(scenario: Scenario) -> bool:
     return scenario.name.startswith("x-")
 
 
-def walked_by_all(target: Revision, scenario: Scenario) -> frozenset[Walk]:
-    """Where any interleaving comes to, of as many states as a small scenario has."""
+def walked_by_all(target: Revision, scenario: Scenario) -> tuple[frozenset[Walk], int]:
+    """Where any interleaving comes to, of as many states as a small scenario has; how many."""
     machine = machine_of(build(watched(target), scenario))
-    Explorer(machine, reduction=False, budget=Budget(states=CLOSED_STATES)).run()
+    result = Explorer(machine, reduction=False, budget=Budget(states=CLOSED_STATES)).run()
     watch = machine.watch
     assert isinstance(watch, EveryState)
-    return walks(watch.sometimes_seen)
+    return walks(watch.sometimes_seen), result.states
 
 
 def _lines(world: World, search: Search, i: int) -> set[Line]:
@@ -123,12 +127,19 @@ def order(
 
 
 def small(reaches: list[Reach], wanted: frozenset[Walk]) -> tuple[tuple[str, ...], str]:
-    """The small scenarios that walk any of this; and what none of them does, in words."""
+    """Small scenarios that walk a change together; and what none of them does, in words.
+
+    All of the core that come there, and of the others those that come where no other does.
+    """
     if not wanted:
         return (), "to what changes"
-    there = [r for r in reaches if r.walked & wanted]
-    missing = sorted(wanted.difference(*(r.walked for r in there)))
-    return tuple(r.scenario for r in there), shown(missing[0]) if missing else ""
+    there = [r for r in reaches if r.core and r.walked & wanted]
+    missing = wanted.difference(*(r.walked for r in there))
+    for other in sorted(reaches, key=lambda r: r.states):
+        if not other.core and other.walked & missing:
+            there.append(other)
+            missing -= other.walked
+    return tuple(r.scenario for r in there), shown(min(missing)) if missing else ""
 
 
 def _in(reach: Reach, fn: KernelFunction) -> bool:
