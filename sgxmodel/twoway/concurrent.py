@@ -42,6 +42,8 @@ GUIDED = (
     (STEPS, FINE, 5_000, True),
     (STEPS, FINE, 40_000, False),
     (SECTIONS, LOCKS, 20_000, False),
+    (STEPS, FINE, 40_000, True),
+    (SECTIONS, LOCKS, 100_000, True),
 )
 """How closely the model follows, what it must do alike, states at most, the first guess."""
 ALL_STATES = 60_000

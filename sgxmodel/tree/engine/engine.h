@@ -89,7 +89,7 @@ struct task {
 	int pinned;			/* holds a lock that is no struct eng_lock: no yields */
 	int race_ok;			/* inside of data_race() */
 	struct mem_cgroup *active_memcg;	/* who pays for what it allocates */
-	struct file *fput_later;	/* task work: runs when the call returns */
+	struct file *fput_later;	/* task work, the latest first: runs when the call returns */
 	/* its CPU */
 	struct mm_struct *mm;
 	int inside;			/* enclave id whose thread runs here, or 0 */

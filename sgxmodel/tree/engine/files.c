@@ -65,10 +65,12 @@ void eng_fput(struct file *file)
 		return;
 	}
 	TRACE("the last reference on the file is gone");
-	if (W.current == W.ksgxd || cur()->fput_later)
+	if (W.current == W.ksgxd) {
 		queue_work(WORK_FPUT, file);
-	else
-		cur()->fput_later = file;
+		return;
+	}
+	file->later = cur()->fput_later;
+	cur()->fput_later = file;
 }
 
 void file_release(struct file *file)
@@ -77,13 +79,15 @@ void file_release(struct file *file)
 	engine_free(file);
 }
 
+/* task_work_run(): last in, first out. */
 void run_task_work(struct task *task)
 {
-	struct file *file = task->fput_later;
+	struct file *file;
 
-	task->fput_later = NULL;
-	if (file)
+	while ((file = task->fput_later)) {
+		task->fput_later = file->later;
 		file_release(file);
+	}
 }
 
 static struct file opened[FD_COUNT];	/* for good: the process has the first reference */

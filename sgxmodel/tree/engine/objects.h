@@ -176,6 +176,7 @@ struct file {
 	struct address_space *f_mapping;
 	struct inode *f_inode;
 	int refs;
+	struct file *later;		/* of the task work that releases it */
 	int shmem;			/* index of the backing store, or -1 */
 	int encl;			/* which process opened it */
 	unsigned long size;

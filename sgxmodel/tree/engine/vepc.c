@@ -133,11 +133,10 @@ static int guest_eadd(struct vepc *v, int page, struct vepc *other, int at)
 	return ret;
 }
 
-/* Calls on an open one: its file is held meanwhile. */
-static int on_open(const struct eng_call *call, struct vepc *v)
+/* Calls on an open one: its file is held meanwhile, and another one's, too (*held). */
+static int on_open(const struct eng_call *call, struct vepc *v, struct file **held)
 {
 	struct vepc *other = &vepcs[call->type];
-	struct file *held;
 	int ret;
 
 	switch (call->verb) {
@@ -161,16 +160,14 @@ static int on_open(const struct eng_call *call, struct vepc *v)
 		return -EBADF;
 	race_acquire(other);
 	other->file->refs++;
-	held = other->file;
-	ret = guest_eadd(v, call->arg, other, call->count);
-	eng_fput(held);
-	return ret;
+	*held = other->file;
+	return guest_eadd(v, call->arg, other, call->count);
 }
 
 int vepc_call(const struct eng_call *call)
 {
 	struct vepc *v = &vepcs[call->proc];
-	struct file *file = v->file;
+	struct file *file = v->file, *held = NULL;
 	int ret;
 
 	if (call->verb == V_VEPC_OPEN)
@@ -181,8 +178,10 @@ int vepc_call(const struct eng_call *call)
 		return -EBADF;
 	race_acquire(v);
 	file->refs++;
-	ret = on_open(call, v);
+	ret = on_open(call, v, &held);
 	eng_fput(file);
+	if (held)
+		eng_fput(held);		/* so it is released first, as in the model */
 	return ret;
 }
 
