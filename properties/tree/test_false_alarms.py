@@ -43,6 +43,17 @@ task T3: init A; remove B 1
 """
 """The smaller run blamed another call, about which no order had been asked."""
 
+TWO_FILES = """
+scenario two-files
+epc 4
+vepc V 1
+vepc W 1
+setup vepc-open V; vepc-open W; guest-ecreate V 0
+task T1: guest-eadd W 0 V 0
+task T2: vepc-close V; vepc-close W
+"""
+"""The second file that a call gave up was released by a kworker: task work was one file."""
+
 LEAKED = """
 scenario leaked
 epc 2 4
@@ -117,3 +128,16 @@ def test_bytes_that_end_lines_do_not_break_a_trace(tmp_path: Path) -> None:
     made = runner(tree, "scenario odd\nepc 8\nenclave A 1\ntask T: open A; create A\n")
     said = [e.text for e in events(made.trace(Schedule(), False))]
     assert [t for t in said if "odd" in t] == ["printk: sgx: odd ?? name"]
+
+
+def test_a_task_releases_all_files_that_its_call_gave_up(tree: Path) -> None:
+    it = runner(tree, TWO_FILES)
+    gone, released = "the last reference on the file is gone", "kfree(sgx_vepc"
+    both = 0
+    for seed in range(60):
+        lines = events(it.walked(seed, 16000))
+        last = [it.plan.tasks[e.task] for e in lines if e.text == gone]
+        by = [it.plan.tasks[e.task] for e in lines if e.text.startswith(released)]
+        assert sorted(last) == sorted(by)
+        both += last == ["T1", "T1"]
+    assert both
