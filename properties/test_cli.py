@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -309,3 +311,10 @@ def test_too_little_memory_is_inconclusive() -> None:
     result = run("check", "list_fixed", "-s", "fault-reclaim", "--exhaustive", "--memory", "60")
     assert result.exit_code == 3
     assert "the limit of 60 MB" in result.stdout
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sgxmodel", "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("sgxmodel, version ")
