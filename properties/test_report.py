@@ -55,6 +55,12 @@ def trace_of(*tasks: str) -> Trace:
 EMPTY = Trace("list_v2", "s", "scenario s\n", "1-one-list", "f", "t", "m", 0, (), (), ())
 
 
+def test_only_a_trace_in_a_file_can_be_replayed() -> None:
+    """``mutate --show`` has none: the target is a mutant, which no name means."""
+    assert "sgxmodel replay x.trace" in violation(trace_of("T1"), "x.trace")
+    assert "replay" not in violation(trace_of("T1"), "")
+
+
 # -- layout -----------------------------------------------------------------------------------
 
 

@@ -20,14 +20,18 @@ def title(trace: Trace) -> str:
 
 
 def violation(trace: Trace, path: str, also: tuple[str, ...] = ()) -> str:
-    """The whole report of one violation.  ``also``: other scenarios that show it."""
+    """The whole report of one violation.  ``also``: other scenarios that show it.
+
+    Without a ``path`` there is no trace that could be replayed.
+    """
     out = [*prose(title(trace), 0, 4), ""]
     if trace.message:
         out += [*(line for part in trace.message.split("\n") for line in prose(part)), ""]
     if trace.invariant in INVARIANTS:
         out += [*prose(f"Expected: {INVARIANTS[trace.invariant].guarantee}.", 0, 2), ""]
-    out += [*_scenario(trace, also), "", *interleaving(trace), "", "reproduce:"]
-    out += command(["sgxmodel", "replay", path])
+    out += [*_scenario(trace, also), "", *interleaving(trace)]
+    if path:
+        out += ["", "reproduce:", *command(["sgxmodel", "replay", path])]
     return "\n".join(line.rstrip() for line in out) + "\n"
 
 
