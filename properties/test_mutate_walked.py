@@ -11,7 +11,7 @@ import pytest
 
 from sgxmodel.machine.graph import KernelFunction
 from sgxmodel.mutate.catalogue import Mutant, mutants_of
-from sgxmodel.mutate.cover import Reach, is_small, small, walked_by_all
+from sgxmodel.mutate.cover import Reach, is_small, order, reach, small, walked_by_all
 from sgxmodel.mutate.fate import Fate
 from sgxmodel.mutate.judge import Job, Limits, judge
 from sgxmodel.mutate.operators.base import Suite
@@ -142,6 +142,14 @@ def test_a_space_that_does_not_come_there_says_nothing() -> None:
     assert verdict.fate is Fate.SURVIVED
     assert verdict.why == f"no small scenario comes {missing}"
     assert judge(attrs.evolve(job, missing="")).fate is Fate.EQUIVALENT
+
+
+def test_a_function_without_operations_is_reached_where_its_callers_are() -> None:
+    """By a small scenario's walks, too, but that must not hide the large ones."""
+    names = ("x-eaug-fails", "eaug-va-nomem")
+    reaches = [reach(FIXED, SCENARIOS[n]) for n in names]
+    fn, caller = source("sgx_eaug_grow_failed"), source("sgx_encl_eaug_page")
+    assert set(order(reaches, fn, fn.lineno + 2, [caller])) == set(names)
 
 
 def test_others_than_the_core_count_where_it_does_not_come_cheap_ones_first() -> None:

@@ -71,8 +71,10 @@ def reach(target: Revision, scenario: Scenario, seed: int = 0) -> Reach:
             for promise in one.promises:
                 kept[promise] += now[promise] > before.get(promise, 0)
         steps = search.steps // runs
-    walked, states = walked_by_all(target, scenario) if is_small(scenario) else (frozenset(), 0)
-    lines |= {walk[:2] for walk in walked}
+    walked, states = frozenset[Walk](), 0
+    if is_small(scenario):
+        walked, states, more = walked_by_all(target, scenario)
+        lines |= more
     calls = sum(len(t.calls) for t in scenario.tasks)
     orders = 4 * min(ORDERS, 2**calls)
     promises = tuple(p for p, n in kept.items() if n >= KEPT * RUNS)
@@ -85,13 +87,17 @@ def is_small(scenario: Scenario) -> bool:
     return scenario.name.startswith("x-")
 
 
-def walked_by_all(target: Revision, scenario: Scenario) -> tuple[frozenset[Walk], int]:
-    """Where any interleaving comes to, of as many states as a small scenario has; how many."""
+def walked_by_all(target: Revision, scenario: Scenario) -> tuple[frozenset[Walk], int, set[Line]]:
+    """Where any interleaving comes to, of as many states as a small scenario has.
+
+    How many states there are, and the lines of operations: ``order`` goes by these alone,
+    as of large scenarios nothing else is known.
+    """
     machine = machine_of(build(watched(target), scenario))
     result = Explorer(machine, reduction=False, budget=Budget(states=CLOSED_STATES)).run()
     watch = machine.watch
     assert isinstance(watch, EveryState)
-    return walks(watch.sometimes_seen), result.states
+    return walks(watch.sometimes_seen), result.states, watch.lines()
 
 
 def _lines(world: World, search: Search, i: int) -> set[Line]:
