@@ -6,18 +6,43 @@ Hypothesis tells bugs apart by exception type, so no two properties share one.
 
 from __future__ import annotations
 
+import enum
 from typing import ClassVar
+
+
+class Severity(enum.IntEnum):
+    """What a broken guarantee may do to a machine, the worst first."""
+
+    CORRUPTION = 1
+    STALL = 2
+    LEAK = 3
+    ERROR = 4
+    RACE = 5
+
+    def __str__(self) -> str:
+        return EFFECTS[self]
+
+
+EFFECTS = {
+    Severity.CORRUPTION: "memory corruption or lost data",
+    Severity.STALL: "deadlock or stall",
+    Severity.LEAK: "leak",
+    Severity.ERROR: "spurious error",
+    Severity.RACE: "race without an effect that was seen",
+}
 
 
 class Violation(Exception):
     """An invariant does not hold.
 
     ``function``: where in kernel terms; ``title``: one line; ``message``: the
-    contradiction in two or three lines.
+    contradiction in two or three lines.  ``severity``: of what the law guards
+    against; the worst, where a new law does not say.
     """
 
     id: ClassVar[str] = ""
     guarantee: ClassVar[str] = ""
+    severity: ClassVar[Severity] = Severity.CORRUPTION
 
     def __init__(self, function: str, title: str, message: str = "") -> None:
         super().__init__(f"{self.id}: {title}" + (f"\n{message}" if message else ""))
@@ -39,6 +64,7 @@ class OneList(Violation):
 
     id = "1-one-list"
     guarantee = "a page is on at most one list, its list_head agrees, none is lost"
+    severity = Severity.CORRUPTION
 
 
 class FreeFlags(Violation):
@@ -46,6 +72,7 @@ class FreeFlags(Violation):
 
     id = "2-free-flags"
     guarantee = "on a free list: IS_FREE, no other flag, no owner; allocation leaves no flag"
+    severity = Severity.CORRUPTION
 
 
 class Tracked(Violation):
@@ -53,6 +80,7 @@ class Tracked(Violation):
 
     id = "3-tracked"
     guarantee = "reclaimable means TRACKED and owned; TRACKED off the list means isolated"
+    severity = Severity.CORRUPTION
 
 
 class Unreclaimable(Violation):
@@ -60,6 +88,7 @@ class Unreclaimable(Violation):
 
     id = "4-unreclaimable"
     guarantee = "a VA page or a SECS never enters the reclaimable or an isolate list"
+    severity = Severity.CORRUPTION
 
 
 class InProgress(Violation):
@@ -67,6 +96,7 @@ class InProgress(Violation):
 
     id = "5-in-progress"
     guarantee = "only the reclaimer that isolated a page drops, frees or re-records it"
+    severity = Severity.CORRUPTION
 
 
 class References(Violation):
@@ -74,6 +104,7 @@ class References(Violation):
 
     id = "6-references"
     guarantee = "who uses an object holds a reference, given back once; no use after free"
+    severity = Severity.CORRUPTION
 
 
 class BeingReclaimed(Violation):
@@ -81,6 +112,7 @@ class BeingReclaimed(Violation):
 
     id = "7-being-reclaimed"
     guarantee = "the mark and the backing reference come and go together, under encl->lock"
+    severity = Severity.CORRUPTION
 
 
 class Evicted(Violation):
@@ -88,6 +120,7 @@ class Evicted(Violation):
 
     id = "8-evicted"
     guarantee = "what was written out can be loaded back: slot, PCMD and contents; no data lost"
+    severity = Severity.CORRUPTION
 
 
 class ChildCount(Violation):
@@ -95,6 +128,7 @@ class ChildCount(Violation):
 
     id = "9-child-count"
     guarantee = "secs_child_cnt counts resident pages; the SECS is resident while it is above 0"
+    severity = Severity.LEAK
 
 
 class Epcm(Violation):
@@ -102,6 +136,7 @@ class Epcm(Violation):
 
     id = "10-epcm"
     guarantee = "a free page is invalid in the EPCM; a poisoned one is on no free list"
+    severity = Severity.CORRUPTION
 
 
 class FreeCount(Violation):
@@ -109,6 +144,7 @@ class FreeCount(Violation):
 
     id = "11-free-count"
     guarantee = "sgx_nr_free_pages is what can be allocated"
+    severity = Severity.STALL
 
 
 class VaSlots(Violation):
@@ -116,6 +152,7 @@ class VaSlots(Violation):
 
     id = "12-va-slots"
     guarantee = "free VA slots cover resident pages; a slot is in use exactly for an evicted page"
+    severity = Severity.CORRUPTION
 
 
 class Mappings(Violation):
@@ -123,6 +160,7 @@ class Mappings(Violation):
 
     id = "13-mappings"
     guarantee = "no usable mapping of an EPC page other than the current one of its address"
+    severity = Severity.CORRUPTION
 
 
 class Progress(Violation):
@@ -130,6 +168,7 @@ class Progress(Violation):
 
     id = "14-progress"
     guarantee = "a pass moves something, passes visit every page, who retries is served or told"
+    severity = Severity.STALL
 
 
 class Errno(Violation):
@@ -137,6 +176,7 @@ class Errno(Violation):
 
     id = "15-errno"
     guarantee = "-EBUSY means somebody was asked to make room; every error has its cause"
+    severity = Severity.ERROR
 
 
 class BenignRace(Violation):
@@ -144,6 +184,7 @@ class BenignRace(Violation):
 
     id = "16-benign-race"
     guarantee = "a race of allowed calls kills nobody and fails no call that either order allows"
+    severity = Severity.ERROR
 
 
 class LockOrder(Violation):
@@ -151,6 +192,7 @@ class LockOrder(Violation):
 
     id = "17-lock-order"
     guarantee = "no deadlock, no lock inversion, no sleep in atomic context, no lost wake-up"
+    severity = Severity.STALL
 
 
 class DataRace(Violation):
@@ -158,6 +200,7 @@ class DataRace(Violation):
 
     id = "18-data-race"
     guarantee = "no unordered write-write or read-modify-write of a shared field"
+    severity = Severity.RACE
 
 
 class PlainRead(Violation):
@@ -165,6 +208,7 @@ class PlainRead(Violation):
 
     id = "18-plain-read"
     guarantee = "no plain read of a field that another task writes under its lock"
+    severity = Severity.RACE
 
 
 class Tracking(Violation):
@@ -172,6 +216,7 @@ class Tracking(Violation):
 
     id = "19-tracking"
     guarantee = "one ETRACK cycle at a time; EWB succeeds only when every CPU inside has left"
+    severity = Severity.CORRUPTION
 
 
 class End(Violation):
@@ -179,3 +224,4 @@ class End(Violation):
 
     id = "20-end"
     guarantee = "after the last close every page is free or poisoned, every object freed"
+    severity = Severity.LEAK
