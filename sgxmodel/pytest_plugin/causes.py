@@ -6,10 +6,10 @@ not passed, as it met a violation, and not failed, as others met the same.  Its
 report carries the smallest run of each kind, so that it crosses from an xdist
 worker.  When all items are done, the controller (or the one process there is)
 takes the smallest run of each kind, makes it small, writes its trace and
-reports one failed test, named after the item that saw the smallest run:
-``ITEM::14-progress in FUNCTION``.  So what fails, and by which example, does
-not depend on which worker ran what when.  The item's property ``violated`` in
-the JUnit file names the kinds that it met.
+reports one failed test: ``FILE::14-progress in FUNCTION``, by the file of the
+item that saw that run.  So what fails, and by which example, does not depend on
+which worker ran what when.  In the JUnit file an item's property ``violated``
+names the kinds that it met, and a cause's property ``smallest`` names the item.
 
 Until findings are told apart by cause, a kind, (invariant, function), stands
 for one.

@@ -41,14 +41,15 @@ class Text:
 
 def failed(item: str, cause: Cause) -> pytest.TestReport:
     """The report of a test that failed by a cause."""
-    path, _, name = item.partition("::")
+    path = item.partition("::")[0]
     report = pytest.TestReport(
-        nodeid=f"{item}::{cause.name}",
-        location=(path, 0, f"{name}::{cause.name}"),
+        nodeid=f"{path}::{cause.name}",
+        location=(path, 0, cause.name),
         keywords={},
         outcome="failed",
         longrepr=Text(path, cause),  # type: ignore[arg-type]
         when="call",
+        user_properties=[("smallest", item)],
     )
     vars(report)[CAUSE] = True
     return report
