@@ -67,6 +67,11 @@ class Example:
         read = len(text.format(scenario))
         return (len(scenario.tasks), self.preemptions, self.steps, read, sum(scenario.epc))
 
+    @property
+    def by_step(self) -> bool:
+        """Whether it deviates at a step after the first: the number changes with the scenario."""
+        return bool(self.schedule.choices) or any(at for at, _ in self.schedule.switches)
+
 
 class Reducer:
     """Makes examples of one violation small."""
@@ -74,6 +79,8 @@ class Reducer:
     def __init__(self, target: Revision, key: Key) -> None:
         self.target = target
         self.key = key
+        self.refused: set[Scenario] = set()
+        """Did not show it, or was no smaller: not tried again."""
 
     def smallest(self, best: Example) -> Example:
         """Leave out what can be, until nothing can."""
@@ -106,11 +113,14 @@ class Reducer:
         names: Trace | None = None
         at = 0
         while at < len(ways := list(smaller(best.scenario))):
-            if names is None and (best.schedule.switches or best.schedule.choices):
+            if ways[at] in self.refused:
+                at += 1
+                continue
+            if names is None and best.by_step:
                 names = self.trace(best)
             found = self._smaller(best, ways[at], names)
             if found is None:
-                at += 1
+                self.refused.add(ways[at])
             else:
                 best, names = found, None
         return best
@@ -121,18 +131,19 @@ class Reducer:
             runner = self._runner(scenario)
         except (UserError, Fault):
             return None  # the rest needs what was left out
-        for outcome in self._runs(runner, best.schedule, names):
+        for outcome in self._runs(runner, best, names):
             if self.key in outcome.found:
                 found = self._example(scenario, outcome)
                 if found.size < best.size:
                     return found
         return None
 
-    def _runs(self, runner: Runner, schedule: Schedule, names: Trace | None) -> Iterator[Outcome]:
-        """Without preemption, each task first; then by the names of the steps of the best."""
-        for t in range(len(runner.tasks)):
-            first = Schedule(((0, t),) if t else (), schedule.choices)
-            yield runner.run(Replay(first), stop=lambda key: key == self.key)
+    def _runs(self, runner: Runner, best: Example, names: Trace | None) -> Iterator[Outcome]:
+        """Where the best has no preemption, each task first; else by the names of its steps."""
+        if not best.preemptions:
+            for t in range(len(runner.tasks)):
+                first = Schedule(((0, t),) if t else (), best.schedule.choices)
+                yield runner.run(Replay(first), stop=lambda key: key == self.key)
         if names is not None:
             yield follow_names(runner.world, names)
 

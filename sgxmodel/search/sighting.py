@@ -71,6 +71,11 @@ class Sightings:
         if old is None or new.size < old.size:
             self.best[new.key] = new
 
+    def wants(self, key: Key, tasks: int, steps: int) -> bool:
+        """Whether a run so large may be the smallest, however often it is preempted."""
+        old = self.best.get(key)
+        return old is None or old.schedule is None or (tasks, steps) < (old.tasks, old.steps)
+
     def outcome(self, scenario: Scenario, outcome: Outcome) -> None:
         """All violations of a run."""
         for violation, steps in outcome.found.values():
@@ -99,6 +104,9 @@ class Sightings:
         schedule: Schedule | None,
     ) -> None:
         tasks = len(scenario.tasks)
+        old = self.best.get(violation.key)
+        if old is not None and old.size < (schedule is None, tasks, preemptions, steps):
+            return  # most are: the text of their scenario is not made
         program = text.format(scenario)
         self.add(
             Sighting(violation.key, violation.title, program, tasks, steps, preemptions, schedule)

@@ -148,15 +148,16 @@ class LiveRun:
         They need not: there each task has its calls from the start, and nobody waits
         between two of them.
         """
-        if not self.checks.found:
+        first_at, scenario = self.checks.first_at, self.as_scenario()
+        tasks = len(scenario.tasks)
+        if not any(seen.wants(key, tasks, first_at[key]) for key in self.checks.found):
             return
-        scenario = self.as_scenario()
         again = self._again(scenario)
         if again is not None:
             seen.outcome(scenario, again)
         for key, violation in self.checks.found.items():
             if again is None or key not in again.found:
-                seen.without_schedule(violation, scenario, self.checks.first_at[key])
+                seen.without_schedule(violation, scenario, first_at[key])
 
     def _again(self, scenario: Scenario) -> Outcome | None:
         """The same moves in a world that has the scenario's calls only."""
