@@ -13,7 +13,7 @@ from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.search.check import check_scenario
 from sgxmodel.search.sighting import Sightings
 
-SCHEDULES = 60
+SCHEDULES = 80
 """Beside the other tests of this run; `sgxmodel check` plans more."""
 
 pytestmark = pytest.mark.sgx_search
