@@ -18,8 +18,9 @@ from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.check import check_scenario
 from sgxmodel.search.record import Answer, replay
 from sgxmodel.search.reduce import Reducer, recorded, reduced, smaller
-from sgxmodel.search.schedule import Schedule
+from sgxmodel.search.schedule import Replay, Schedule
 from sgxmodel.search.sighting import Sighting, Sightings, sighting
+from sgxmodel.testing.explore import runner
 from sgxmodel.testing.strategies import scenarios
 
 F1 = ("14-progress", "__sgx_reclaim_pages")
@@ -44,6 +45,27 @@ def test_the_head_that_stops_all_reclaim_is_one_task_and_six_steps() -> None:
     assert [n for n in trace.scenario_text.splitlines() if n.startswith("task")] == [
         "task R: reclaim"
     ]
+
+
+HEAD = """\
+scenario head
+epc 3
+enclave A 2
+setup open A; create A; init A; accept A 1
+task T1: modify A 0 tcs
+task T2: touch A 0
+fail eaug 1
+"""
+
+
+def test_a_call_that_reclaims_on_its_way_becomes_the_pass() -> None:
+    kept = Sightings()
+    runs = runner(revision("list_v2"), text.parse(HEAD))
+    kept.outcome(runs.world.scenario, runs.run(Replay(Schedule())))
+    trace = reduced("list_v2", kept.best[F1])
+    assert trace is not None
+    assert trace.length == 6
+    assert trace.scenario_text.splitlines()[1:] == [*HEAD.splitlines()[1:4], "task T1: reclaim"]
 
 
 @pytest.mark.parametrize("name", ["eaug-eaug-reclaim", "poison-close"])

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Make an example small: its schedule, and then its scenario.
 
-Delta debugging over what a scenario says: a task, a call, a line of the set-up
-is left out, or a task's first call is made in the set-up, where its steps do
-not count.  What still shows the violation is kept.  The result is small, not
-proved smallest.
+Delta debugging over what a scenario says.  A task, a call or a line of the
+set-up is left out.  A task's first call is made in the set-up, where its steps
+do not count.  A call that makes a pass of the reclaimer becomes that pass.
+What still shows the violation is kept.  The result is small, not proved
+smallest.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ from sgxmodel.trace.events import Trace
 T = TypeVar("T")
 PART = "-part"
 """Added to the name of a scenario that is no longer the one of that name."""
+PASS = CallSpec("reclaim")
+"""What many calls do on their way: a pass of the reclaimer."""
 LISTS = ("fail", "vepcs", "children", "enclaves", "boot", "setup")
 NUMBERS = ("scan", "low", "high", "va_slots", "check_sched", "pcmds")
 
@@ -149,7 +152,7 @@ class Reducer:
 
 
 def smaller(scenario: Scenario) -> Iterator[Scenario]:
-    """The scenario with one thing less."""
+    """The scenario with one thing less, or one that is simpler."""
     for i, task in enumerate(scenario.tasks):
         if len(scenario.tasks) > 1:
             yield _part(scenario, tasks=_without(scenario.tasks, i))
@@ -159,6 +162,9 @@ def smaller(scenario: Scenario) -> Iterator[Scenario]:
                 yield _part(scenario, tasks=rest, setup=(*scenario.setup, call))
             if rest:
                 yield _part(scenario, tasks=rest)
+            if call != PASS:
+                passes = (*task.calls[:n], PASS, *task.calls[n + 1 :])
+                yield _part(scenario, tasks=_tasks(scenario, i, passes))
     if scenario.ksgxd:
         yield _part(scenario, ksgxd=False)
     for what in LISTS:
