@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sgxmodel.scenario.text import parse
-from sgxmodel.tree.binding import WALK, Engine
+from sgxmodel.tree.api import WALK
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build
-from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.runs import Runner
 from sgxmodel.tree.source import find
@@ -88,7 +88,7 @@ def main(directory: str, runs: int) -> None:
         library, cold = timed_build(directory, Path(scratch))
         _, cached = timed_build(directory, Path(scratch))
         engine = Engine(library)
-        runner = Runner(engine, plan(parse(SCENARIO)), Names(library, engine.base))
+        runner = Runner(engine, plan(parse(SCENARIO)))
         print(f"build: {cold:.1f} s cold, {cached:.2f} s cached")
         for name, how in MODES.items():
             before = runner.stats.runs, runner.stats.steps

@@ -15,11 +15,11 @@ from click.testing import CliRunner
 
 from properties.tree.trees import any_tree
 from sgxmodel import cli
-from sgxmodel.errors import UnknownNameError
+from sgxmodel.errors import TreeError, UnknownNameError
 from sgxmodel.mutate.fate import PROMISE, TWO_WAY, Fate, Verdict
 from sgxmodel.mutate.listed import TREES, listed, reasons
 from sgxmodel.scenario.catalogue import SCENARIOS
-from sgxmodel.tree.binding import Engine, TreeError
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.mutants import campaign
 from sgxmodel.tree.mutants.campaign import setting
 from sgxmodel.tree.mutants.catalogue import TreeMutant, catalogue, mutants_of

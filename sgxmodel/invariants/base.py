@@ -179,3 +179,10 @@ class End(Violation):
 
     id = "20-end"
     guarantee = "after the last close every page is free or poisoned, every object freed"
+
+
+class SystemCall(Violation):
+    """21-system-call: of kernel trees only, see sgxmodel/tree/cell."""
+
+    id = "21-system-call"
+    guarantee = "a driver makes no system call, and leaves the memory of the checks alone"

@@ -12,9 +12,9 @@ from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
 from sgxmodel.trace.events import Trace
-from sgxmodel.tree.binding import BOUNDED, PCT, WALK, Engine
+from sgxmodel.tree.api import BOUNDED, PCT, WALK
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.minimise import again, minimise
-from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.record import record
 from sgxmodel.tree.runs import Found, Key, Runner
@@ -72,7 +72,7 @@ def check_scenario(
     planned = planned_runs(scenario, runs)
     began = time.monotonic()
     until = None if deadline is None else began + SEARCH_SHARE * (deadline - began)
-    runner = Runner(engine, plan(scenario), Names(engine.library, engine.base))
+    runner = Runner(engine, plan(scenario))
     search = Search(runner, seed)
     if not runner.early:
         learn_orders(runner)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import attrs
 
-from sgxmodel.tree.binding import TreeError
+from sgxmodel.errors import TreeError
 
 DRIVER = Path("arch/x86/kernel/cpu/sgx")
 HEADERS = (Path("arch/x86/include/asm/sgx.h"), Path("arch/x86/include/uapi/asm/sgx.h"))

@@ -17,16 +17,17 @@ from pathlib import Path
 
 import attrs
 
-from sgxmodel.errors import ScenarioError, UserError
+from sgxmodel.errors import ScenarioError, TreeError, UserError
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.known import Key, kinds, without
 from sgxmodel.search.record import Answer
 from sgxmodel.search.verdict import Checked, Verdict, failed, unsearched
 from sgxmodel.search.workers import in_workers
 from sgxmodel.trace.events import Trace
-from sgxmodel.tree.binding import Engine, TreeError
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.check import check_scenario, planned_runs
+from sgxmodel.tree.confine import Library
 from sgxmodel.tree.replay import replay_on
 from sgxmodel.tree.source import opened
 
@@ -53,13 +54,15 @@ class TreePlan:
     deadline: float | None = None
     jobs: int = 1
     compiler: str | None = None
+    trusted: bool = False
+    """Whether drivers and the compiler run without being confined."""
 
 
 @attrs.frozen
 class Baseline:
     """The tree without the patches: what it was seen to have, and where to ask again."""
 
-    library: Path
+    library: Library
     known: frozenset[Key]
     looks: frozenset[Look]
     """Where each kind was seen, and under which title."""
@@ -80,11 +83,11 @@ def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
     cc = compiler(plan.compiler)
     if not plan.patches:
         with opened(plan.target) as source:
-            library = build(source, cc)
+            library = build(source, cc, trusted=plan.trusted)
             yield from _check_all(plan, library, None)
         return
     with opened(plan.target) as before, opened(plan.target, plan.patches) as after:
-        libraries = build(before, cc), build(after, cc)
+        libraries = [build(tree, cc, trusted=plan.trusted) for tree in (before, after)]
         unpatched = attrs.evolve(plan, patches=(), deadline=_midway(plan.deadline))
         known: set[Key] = set()
         looks: set[Look] = set()
@@ -102,15 +105,15 @@ def _midway(deadline: float | None) -> float | None:
     return None if deadline is None else (time.monotonic() + deadline) / 2
 
 
-def _check_all(plan: TreePlan, library: Path, baseline: Baseline | None) -> Iterator[Checked]:
+def _check_all(plan: TreePlan, library: Library, baseline: Baseline | None) -> Iterator[Checked]:
     work = functools.partial(_one, plan, library, baseline)
     return in_workers(work, plan.scenarios, plan.jobs, plan.deadline, DIED)
 
 
-_engines: dict[Path, Engine] = {}
+_engines: dict[Library, Engine] = {}
 
 
-def engine_of(library: Path) -> Engine:
+def engine_of(library: Library) -> Engine:
     """In a worker: an engine is loaded once."""
     if library not in _engines:
         _engines[library] = Engine(library)
@@ -119,7 +122,7 @@ def engine_of(library: Path) -> Engine:
 
 def _one(
     plan: TreePlan,
-    library: Path,
+    library: Library,
     baseline: Baseline | None,
     scenario: Scenario,
     deadline: float | None,

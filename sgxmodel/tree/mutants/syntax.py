@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from sgxmodel.tree.binding import TreeError
+from sgxmodel.errors import TreeError
 
 if TYPE_CHECKING:
     from tree_sitter import Node
