@@ -20,6 +20,7 @@ from sgxmodel.scenario.text import parse
 from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build, cache_directory, compiler
 from sgxmodel.tree.check import Search
+from sgxmodel.tree.confine import Library
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.runs import Key, Runner
 from sgxmodel.tree.sequential import learn_orders
@@ -69,7 +70,7 @@ def engine_of(path: Path) -> Engine:
 
 
 @cache
-def library_of(path: Path) -> Path:
+def library_of(path: Path) -> Library:
     try:
         return build(find(path), compiler())
     except UserError as error:

@@ -50,6 +50,14 @@ def guarded(fn: Callable[..., int]) -> Callable[..., None]:
     return wrapper
 
 
+trust_option = click.option(
+    "--trust",
+    "trusted",
+    is_flag=True,
+    help="Run a kernel tree's driver, and the compiler, with all your rights: not confined.",
+)
+
+
 class Seconds(click.FloatRange):
     """A positive, finite number of seconds."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded
+from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded, trust_option
 from sgxmodel.cli.progress import progress
 from sgxmodel.errors import ScenarioError, UserError
 from sgxmodel.report import files, json, summary
@@ -133,6 +133,7 @@ MARGIN = 2.2
     metavar="COMMAND",
     help="The compiler of a kernel tree.  [default: $CC, gcc or clang]",
 )
+@trust_option
 @guarded
 def check_command(
     target: str,
@@ -152,6 +153,7 @@ def check_command(
     known_file: Path | None,
     save_known: Path | None,
     cc: str | None,
+    trusted: bool,
 ) -> int:
     """Run scenarios on TARGET and report which invariants they violate.
 
@@ -162,7 +164,9 @@ def check_command(
     deadline = None if budget is None else time.monotonic() + budget - min(MARGIN, 0.4 * budget)
     try:
         tree = _is_tree(target)
-        only_for(tree, {"--patch": patches, "--cc": cc}, {"--exhaustive": exhaustive})
+        only_for(
+            tree, {"--patch": patches, "--cc": cc, "--trust": trusted}, {"--exhaustive": exhaustive}
+        )
         for option, value in {"--no-reduction": no_reduction, "--resume": unfinished}.items():
             if value and not exhaustive:
                 raise UserError(f"{option} is for --exhaustive")
@@ -184,7 +188,9 @@ def check_command(
     if tree:
         for why in left:
             click.echo(f"sgxmodel: left out: {why}", err=True)
-        tree_plan = TreePlan(target, scenarios, patches, schedules, seed, deadline, jobs, cc)
+        tree_plan = TreePlan(
+            target, scenarios, patches, schedules, seed, deadline, jobs, cc, trusted
+        )
         checked, interrupted = _run_tree(tree_plan, json_file)
     else:
         plan = Plan(
@@ -298,11 +304,15 @@ def _run_tree(plan: TreePlan, json_file: str | None) -> tuple[list[Checked], boo
     """With patches each scenario is run on the tree without them first."""
     total = len(plan.scenarios) * (2 if plan.patches else 1)
     try:
-        return _run(total, plan.scenarios, lambda runs: check_tree(plan))
+        return _run(total, plan.scenarios, lambda runs: check_tree(plan, _tell))
     except UserError as error:
         if json_file == "-":
             click.echo(json.document(plan.target, (), str(error), Verdict.ERROR), nl=False)
         raise
+
+
+def _tell(said: str) -> None:
+    click.echo(f"sgxmodel: {said}", err=True)
 
 
 def _write_json(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
+from sgxmodel.errors import TreeError
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
@@ -78,6 +79,8 @@ def check_scenario(
         learn_orders(runner)
         search.go(planned, until, progress)
     best = runner.early or search.minimal(deadline)
+    if not runner.early and not engine.proves():
+        raise TreeError("the driver has changed the checks: a violation of their own is not seen")
     evidence = Evidence(search.runs, planned, 0, int(runner.stats.steps))
     findings = tuple(_finding(scenario, found) for found in best)
     seen = {} if runner.early else runner.seen()

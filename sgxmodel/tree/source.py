@@ -59,7 +59,17 @@ def find(path: str | Path, name: str | None = None) -> Source:
     missing += [str(h) for h in HEADERS if not (root / h).is_file()]
     if missing:
         raise TreeError(f"{path}: not a kernel tree with the SGX driver: no {missing[0]}")
-    return Source(name or str(path), root)
+    source = Source(name or str(path), root)
+    _must_stay_inside(source)
+    return source
+
+
+def _must_stay_inside(source: Source) -> None:
+    """A symbolic link out of the tree would show a file of the user's to whoever wrote it."""
+    for file in source.files():
+        if not file.resolve().is_relative_to(source.root.resolve()):
+            where = file.relative_to(source.root)
+            raise TreeError(f"{source.name}: {where} is a symbolic link out of the tree")
 
 
 @contextmanager
@@ -77,6 +87,7 @@ def opened(target: str, patches: Sequence[Path] = ()) -> Iterator[Source]:
                 source = copied(source, copy)
         for patch in patches:
             _apply(source, patch)
+            _must_stay_inside(source)
         yield source
 
 

@@ -12,7 +12,7 @@ import functools
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import attrs
@@ -75,8 +75,12 @@ def is_tree(target: str) -> bool:
     return looks or Path(target).is_dir() or Path(directory).is_dir()
 
 
-def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
+def check_tree(
+    plan: TreePlan, tell: Callable[[str], None] = lambda said: None
+) -> Iterator[Checked | None]:
     """Each scenario's result as it comes; None for each that is done without the patches.
+
+    ``tell``: is given what no check will see.
 
     Raises :class:`TreeError`: exit status 2.
     """
@@ -84,10 +88,12 @@ def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
     if not plan.patches:
         with opened(plan.target) as source:
             library = build(source, cc, trusted=plan.trusted)
+            _said(library, tell)
             yield from _check_all(plan, library, None)
         return
     with opened(plan.target) as before, opened(plan.target, plan.patches) as after:
         libraries = [build(tree, cc, trusted=plan.trusted) for tree in (before, after)]
+        _said(libraries[1], tell)
         unpatched = attrs.evolve(plan, patches=(), deadline=_midway(plan.deadline))
         known: set[Key] = set()
         looks: set[Look] = set()
@@ -99,6 +105,13 @@ def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
             yield None
         baseline = Baseline(libraries[0], frozenset(known), frozenset(looks))
         yield from _check_all(plan, libraries[1], baseline)
+
+
+def _said(library: Library, tell: Callable[[str], None]) -> None:
+    for what in library.unseen:
+        tell(f"{what}: the checks do not see what it does")
+    if library.trusted:
+        tell("--trust: the driver runs with all your rights")
 
 
 def _midway(deadline: float | None) -> float | None:
@@ -139,9 +152,9 @@ def _one(
             attrs.evolve(result, findings=()),
             tuple(attrs.evolve(trace, patches=patches) for trace in traces),
         )
-        if baseline is None:
-            return checked
-        return _new(plan, baseline, engine_of(library), scenario, checked, deadline)
+        if baseline is not None:
+            checked = _new(plan, baseline, engine_of(library), scenario, checked, deadline)
+        return _not_looked_at(library, checked)
     except ScenarioError as error:
         return failed(scenario, str(error))
     except UserError as error:
@@ -150,6 +163,15 @@ def _one(
         if os.environ.get("SGXMODEL_DEBUG"):
             raise
         return failed(scenario, f"a defect of sgxmodel: {type(error).__name__}: {error}")
+
+
+def _not_looked_at(library: Library, checked: Checked) -> Checked:
+    """What no check sees may do anything: there is no PASSED with it."""
+    if not library.unseen or checked.result.verdict is not Verdict.PASSED:
+        return checked
+    why = f"the checks do not see {'; '.join(library.unseen)}"
+    result = attrs.evolve(checked.result, verdict=Verdict.INCONCLUSIVE, message=why)
+    return attrs.evolve(checked, result=result)
 
 
 def _new(

@@ -287,6 +287,9 @@ static inline void check_access(const void *addr, size_t size, int write, const 
 extern u8 fence_data[], fence_bss[], last_data[], last_bss[];
 void writes_to_checks(const void *addr);
 
+/* An engine's variable that a driver is given and may store to, as vma->vm_ops = ... */
+#define GIVEN __attribute__((section(".given")))
+
 static inline void must_be_drivers(const void *addr)
 {
 	if ((size_t)((const u8 *)addr - fence_data) < (size_t)(last_bss - fence_data))
