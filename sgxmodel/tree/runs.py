@@ -186,6 +186,8 @@ class Runner:
 
     def trace(self, schedule: Schedule, memory: bool) -> str:
         """The events of one run."""
+        if self.engine.denied is not None:
+            return ""  # nothing was run
         if self.early:
             return self.engine.traced(self.boot)
         self._load(schedule, memory)

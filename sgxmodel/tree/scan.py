@@ -24,8 +24,14 @@ STRANGE = re.compile(
     r"|\b(?P<asm>asm|__asm|__asm__)\b(?P<how>(?:\s|volatile|__volatile__|__volatile|inline|goto)*)"
     r'\(\s*(?P<template>"(?:[^"\\]|\\.)*")?\s*(?P<next>.)'
     r"|\b__attribute(?:__)?\s*\(\((?P<attributes>(?:[^()]|\([^()]*\))*)\)\)"
+    r"|^\s*#\s*pragma\s+(?P<pragma>.*)$",
+    re.MULTILINE,
 )
-ATTRIBUTE = re.compile(r"\b_*(constructor|destructor|ifunc|alias|section|weakref)_*\b")
+ATTRIBUTE = re.compile(
+    r"\b_*(constructor|destructor|ifunc|alias|section|weakref|no_sanitize|naked|optimize"
+    r"|disable_sanitizer)(?:_[a-z_]*)?\b"
+)
+HARMLESS = re.compile(r"(?:once|pack\b|(?:GCC|clang) diagnostic|(?:GCC )?unroll)")
 WORDS = {
     "constructor": "code that runs when the driver is loaded",
     "destructor": "code that runs when the driver is unloaded",
@@ -33,9 +39,11 @@ WORDS = {
     "alias": "a name for another function",
     "weakref": "a name for another function",
     "section": "a place in the object file of its own",
+    "no_sanitize": "code that is compiled without the checks' hooks",
+    "disable_sanitizer": "code that is compiled without the checks' hooks",
+    "naked": "code that is compiled without the checks' hooks",
+    "optimize": "code that is compiled with other options",
 }
-HOOKS = "__tsan_"
-"""The compiler calls these; a driver that does has told the engine of one access more."""
 NAME = re.compile(r"[A-Za-z_]\w*")
 
 
@@ -66,24 +74,34 @@ def _strange(found: re.Match[str]) -> str:
         # An empty template is a compiler barrier: it does nothing.
         empty = found["template"] == '""' and found["next"] in ":)"
         return "" if empty else "inline assembly"
+    if found["pragma"] is not None:
+        return "" if HARMLESS.match(found["pragma"]) else "code that is compiled with other options"
     attribute = ATTRIBUTE.search(found["attributes"] or "")
     return WORDS[attribute[1]] if attribute else ""
 
 
 def must_not_name(text: str, folder: Path, driver: Path, engine: Iterable[Path]) -> None:
-    """Raises :class:`TreeError` if a driver names what only the engine has.
+    """Raises :class:`TreeError` if a driver declares what only the engine has.
 
-    It could tell the checks what to find by that.
+    It could tell the checks what to find by that.  What the shim declares before the
+    driver's text is the kernel's API.
     """
-    others = (piece for file, _, piece in pieces(text) if not Path(file).is_relative_to(folder))
-    shim = {name for piece in others for name in NAME.findall(piece)}
-    own = {name for path in engine for name in _symbols(path, defined=True)}
-    used = {name for name in _symbols(driver, defined=False) if not name.startswith(HOOKS)}
-    named = sorted((used & own) - shim)
+    parts = [(Path(file).is_relative_to(folder), piece) for file, _, piece in pieces(text)]
+    last = max((i for i, (of_driver, _) in enumerate(parts) if of_driver), default=0)
+    shim = {n for of_driver, piece in parts[:last] if not of_driver for n in NAME.findall(piece)}
+    code = "\n".join(piece for of_driver, piece in parts if of_driver)
+    own = {name for path in engine for name in _symbols(path, defined=True)} - shim
+    named = sorted(n for n in _symbols(driver, defined=False) & own if _declares(code, n))
     if named:
         raise TreeError(
             f"the driver names {', '.join(named)}: sgxmodel's own, and not of the kernel's API"
         )
+
+
+def _declares(code: str, name: str) -> bool:
+    """An extern, or a function's prototype."""
+    found = re.search(rf"\bextern\b[^;{{}}]*\b{name}\b|\b{name}\s*\([^;{{}}]*\)\s*;", code)
+    return found is not None
 
 
 def _symbols(path: Path, defined: bool) -> set[str]:
@@ -92,5 +110,7 @@ def _symbols(path: Path, defined: bool) -> set[str]:
         return {
             symbol.name
             for symbol in table.iter_symbols()
-            if symbol.name and (symbol["st_shndx"] != "SHN_UNDEF") == defined
+            if symbol.name
+            and symbol["st_info"]["bind"] != "STB_LOCAL"
+            and (symbol["st_shndx"] != "SHN_UNDEF") == defined
         }

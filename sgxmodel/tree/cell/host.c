@@ -119,7 +119,7 @@ static void reply(int status, int64_t a, int64_t b)
 /* -- signals ----------------------------------------------------------------------------- */
 
 struct range {
-	uintptr_t low, high;
+	uintptr_t base, low, high;	/* low to high: its code */
 };
 
 static int range_of_library(struct dl_phdr_info *info, size_t size, void *data)
@@ -129,25 +129,29 @@ static int range_of_library(struct dl_phdr_info *info, size_t size, void *data)
 	(void)size;
 	if (strcmp(info->dlpi_name, NAME))
 		return 0;
-	r->low = info->dlpi_addr;
-	for (int i = 0; i < info->dlpi_phnum; i++)
-		if (info->dlpi_phdr[i].p_type == PT_LOAD)
-			r->high = info->dlpi_addr + info->dlpi_phdr[i].p_vaddr +
-				  info->dlpi_phdr[i].p_memsz;
+	r->base = info->dlpi_addr;
+	for (int i = 0; i < info->dlpi_phnum; i++) {
+		const ElfW(Phdr) *p = &info->dlpi_phdr[i];
+
+		if (p->p_type == PT_LOAD && p->p_flags & PF_X) {
+			r->low = r->base + p->p_vaddr;
+			r->high = r->low + p->p_memsz;
+		}
+	}
 	return 1;
 }
 
 /* The innermost return address into the library: who called, before there are tasks. */
 static uintptr_t caller(const uintptr_t *sp, uintptr_t ip)
 {
-	struct range r = { 0, 0 };
+	struct range r = { 0, 0, 0 };
 
 	dl_iterate_phdr(range_of_library, &r);
 	if (ip > r.low && ip < r.high)
-		return ip - r.low;
+		return ip - r.base;
 	for (int i = 0; i < 256; i++)
 		if (sp[i] > r.low && sp[i] < r.high)
-			return sp[i] - r.low;
+			return sp[i] - r.base;
 	return 0;
 }
 
