@@ -38,11 +38,11 @@ OPEN = 'extern int open(const char *, int, ...);\n#define ESCAPE() open("$", 010
 RAW = """
 static long raw(long n, long a, long b, long c)
 {
-	long ret;
+    long ret;
 
-	__asm__ volatile("%s" : "=a"(ret) : "0"(n), "D"(a), "S"(b), "d"(c)
-			 : "rcx", "r11", "memory");
-	return ret;
+    __asm__ volatile("%s" : "=a"(ret)
+                     : "0"(n), "D"(a), "S"(b), "d"(c) : "rcx", "r11", "memory");
+    return ret;
 }
 """
 UNSEEN = '__attribute__((no_sanitize("thread"))) static'
@@ -58,7 +58,7 @@ TRIES = {
         f'{UNSEEN} void *resolve(void) {{ raw(2, (long)"$", 0101, 0600); return never; }}\n'
         'void chosen(void) __attribute__((ifunc("resolve")));\n',
         "chosen();",
-        "the driver calls open() when it is loaded in resolve",
+        "the driver calls open() when it is loaded in raw",
     ),
     "destructor": Try(
         OPEN + "__attribute__((destructor)) static void late(void) { ESCAPE(); }\n",
@@ -117,7 +117,7 @@ TRIES = {
     "exit": Try("extern void exit(int);\n", "exit(0);", "the driver calls exit_group() in ksgxd"),
     "forged-reply": Try(
         "extern long write(int, const void *, unsigned long);\n",
-        'for (int fd = 0; fd < 64; fd++)\n\t\twrite(fd, "\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0\\0", 24);',
+        'char r[24] = "";\n\tfor (int fd = 0; fd < 64; fd++)\n\t\twrite(fd, r, sizeof(r));',
         "the driver calls write() in ksgxd",
     ),
     "forged-result": Try(
@@ -128,7 +128,8 @@ TRIES = {
     ),
     "forged-by-address": Try(
         "",
-        "for (long at = 0; at < 1 << 20; at += 64)\n\t\t((volatile char *)&sgx_nr_free_pages)[at] = 0;",
+        "char *from = (char *)&sgx_nr_free_pages;\n"
+        "\tfor (long at = 0; at < 1 << 20; at += 64)\n\t\tfrom[at] = 0;",
         "the driver writes to the memory of the checks",
     ),
     "forged-order": Try(
@@ -172,9 +173,7 @@ def test_what_a_driver_tries_is_refused_and_told(name: str, tmp_path: Path, trac
     tried, mark, secret = TRIES[name], tmp_path / "escaped", tmp_path / "secret.h"
     secret.write_text("int stolen_secret;\n")
     before, within = (
-        code.replace("$", str(mark)).replace("@", str(secret))
-        if "int $0x80" not in code
-        else code
+        code.replace("$", str(mark)).replace("@", str(secret)) if "int $0x80" not in code else code
         for code in (tried.before, tried.within)
     )
     code = f"{before}{PLACE}\t{within}\n" if within else f"{before}{PLACE}"

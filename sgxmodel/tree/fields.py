@@ -8,6 +8,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from elftools.common.exceptions import DWARFError, ELFError
+from elftools.elf.elffile import ELFFile
+
 TOKEN = re.compile(r"<([^<>|]*)\|([^<>|]*)\|(\d+)>")
 POINTEE = re.compile(r"sizeof\(\*(\w+)\)")
 STRUCT = re.compile(r"struct (\w+)")
@@ -35,9 +38,6 @@ class Debug:
     """What the driver's compilation unit says of its types and variables."""
 
     def __init__(self, file: Any) -> None:
-        # Not at the top: the extra "tree" may not be installed.
-        from elftools.elf.elffile import ELFFile
-
         elf: Any = ELFFile(file)
         self.structs: dict[str, Any] = {}
         self.locals: dict[tuple[str, str], Any] = {}
@@ -117,10 +117,11 @@ class Debug:
 
 @cache
 def _debug(library: Path) -> Debug | None:
+    """None where a driver brings debugging information that cannot be read."""
     try:
         with library.open("rb") as file:
             return Debug(file)
-    except ImportError:
+    except (ELFError, DWARFError):
         return None
 
 

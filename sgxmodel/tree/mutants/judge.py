@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 import attrs
+from elftools.elf.elffile import ELFFile
 
 from sgxmodel.errors import TreeError, UserError
 from sgxmodel.invariants.base import Violation
@@ -151,8 +152,6 @@ def compiled(
 
 def code_hash(path: Path) -> str:
     """Of all that would be loaded: sections with code and data, and their relocations."""
-    from elftools.elf.elffile import ELFFile  # of the extra 'tree'
-
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         elf = ELFFile(file)
