@@ -25,6 +25,7 @@ from sgxmodel.search import known, resume
 from sgxmodel.search.target import MEMORY_MB, Plan, check_target
 from sgxmodel.search.verdict import Checked, Verdict, worst
 from sgxmodel.tree.plan import runnable
+from sgxmodel.tree.source import patch_in
 from sgxmodel.tree.target import TreePlan, check_tree, is_tree
 
 SCENARIO_BYTES_MAX = 1 << 20
@@ -174,6 +175,7 @@ def check_command(
         left: tuple[str, ...] = ()
         if tree and not names:
             scenarios, left = runnable(scenarios)
+        mails = tuple(map(patch_in, patches))
         files.usable(traces)
         searches = tuple(resume.read(f, target, scenarios, not no_reduction) for f in unfinished)
         old = known.read(known_file) if known_file else frozenset()
@@ -188,9 +190,7 @@ def check_command(
     if tree:
         for why in left:
             click.echo(f"sgxmodel: left out: {why}", err=True)
-        tree_plan = TreePlan(
-            target, scenarios, patches, schedules, seed, deadline, jobs, cc, trusted
-        )
+        tree_plan = TreePlan(target, scenarios, mails, schedules, seed, deadline, jobs, cc, trusted)
         checked, interrupted = _run_tree(tree_plan, json_file)
     else:
         plan = Plan(

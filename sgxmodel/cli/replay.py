@@ -17,6 +17,7 @@ from sgxmodel.search.record import Answer, ReplayResult
 from sgxmodel.trace.events import Trace
 from sgxmodel.trace.text import read
 from sgxmodel.tree import replay as tree
+from sgxmodel.tree.source import patch_in
 from sgxmodel.tree.target import is_tree
 
 
@@ -68,9 +69,9 @@ def _replay(
         if target is None and not Path(where.partition("@")[0]).is_dir():
             raise UserError(
                 f"{where}: the trace was made there, and there is no such directory; "
-                f"say --target DIRECTORY{' and --patch FILE' if trace.patches else ''}"
+                "say --target DIRECTORY"
             )
-        return tree.replay(trace, target, patches or None, cc, trusted)
+        return tree.replay(trace, target, tuple(map(patch_in, patches)) or None, cc, trusted)
     for option, given in {"--patch": patches, "--cc": cc, "--trust": trusted}.items():
         if given:
             raise UserError(f"{option} is for kernel trees")

@@ -11,7 +11,7 @@ from sgxmodel.errors import ScenarioError, TraceError
 from sgxmodel.scenario import text
 from sgxmodel.search.record import Answer, ReplayResult
 from sgxmodel.search.schedule import Schedule
-from sgxmodel.trace.events import Trace
+from sgxmodel.trace.events import Patch, Trace
 from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.minimise import again
@@ -19,13 +19,13 @@ from sgxmodel.tree.plan import plan
 from sgxmodel.tree.record import UnmatchedError, record, schedule_of
 from sgxmodel.tree.runs import Runner
 from sgxmodel.tree.sequential import learn_orders, stands
-from sgxmodel.tree.source import opened
+from sgxmodel.tree.source import opened, patch_in
 
 
 def replay(
     trace: Trace,
     target: str | None = None,
-    patches: tuple[Path, ...] | None = None,
+    patches: tuple[Patch, ...] | None = None,
     command: str | None = None,
     trusted: bool = False,
 ) -> ReplayResult:
@@ -36,11 +36,16 @@ def replay(
     """
     if target is None:
         target = trace.target
-        patches = tuple(map(Path, trace.patches)) if patches is None else patches
+        patches = tuple(map(_whole, trace.patches)) if patches is None else patches
     with opened(target, patches or ()) as source:
         library = build(source, compiler(command), trusted=trusted)
-    trace = attrs.evolve(trace, target=target, patches=tuple(map(str, patches or ())))
+    trace = attrs.evolve(trace, target=target, patches=tuple(patches or ()))
     return replay_on(Engine(library), trace)
+
+
+def _whole(patch: Patch) -> Patch:
+    """With its text: traces of version 1 have the file's name only."""
+    return patch if patch.text else patch_in(Path(patch.name))
 
 
 def replay_on(engine: Engine, trace: Trace) -> ReplayResult:

@@ -23,7 +23,7 @@ from sgxmodel.search.known import Key, kinds, without
 from sgxmodel.search.record import Answer
 from sgxmodel.search.verdict import Checked, Verdict, failed, unsearched
 from sgxmodel.search.workers import in_workers
-from sgxmodel.trace.events import Trace
+from sgxmodel.trace.events import Patch, Trace
 from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.check import check_scenario, planned_runs
@@ -48,7 +48,7 @@ class TreePlan:
 
     target: str
     scenarios: tuple[Scenario, ...]
-    patches: tuple[Path, ...] = ()
+    patches: tuple[Patch, ...] = ()
     runs: int | None = None
     seed: int = 0
     deadline: float | None = None
@@ -147,10 +147,9 @@ def _one(
             engine_of(library), scenario,
             target=plan.target, runs=plan.runs, seed=plan.seed, deadline=deadline,
         )  # fmt: skip
-        patches = tuple(map(str, plan.patches))
         checked = Checked(
             attrs.evolve(result, findings=()),
-            tuple(attrs.evolve(trace, patches=patches) for trace in traces),
+            tuple(attrs.evolve(trace, patches=plan.patches) for trace in traces),
         )
         if baseline is not None:
             checked = _new(plan, baseline, engine_of(library), scenario, checked, deadline)
