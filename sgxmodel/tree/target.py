@@ -12,7 +12,7 @@ import functools
 import os
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import attrs
@@ -75,25 +75,35 @@ def is_tree(target: str) -> bool:
     return looks or Path(target).is_dir() or Path(directory).is_dir()
 
 
-def check_tree(
-    plan: TreePlan, tell: Callable[[str], None] = lambda said: None
-) -> Iterator[Checked | None]:
-    """Each scenario's result as it comes; None for each that is done without the patches.
+@attrs.define
+class Learnt:
+    """What a check of a tree learns beside its results.
 
-    ``tell``: is given what no check will see.
+    ``phase``: what it is at; ``unseen``: what no check sees; ``base``: what the tree has
+    without the patches, once that is known.
+    """
+
+    phase: str = "build"
+    unseen: tuple[str, ...] = ()
+    base: frozenset[Key] | None = None
+
+
+def check_tree(plan: TreePlan, learnt: Learnt | None = None) -> Iterator[Checked | None]:
+    """Each scenario's result as it comes; None for each that is done without the patches.
 
     Raises :class:`TreeError`: exit status 2.
     """
+    learnt = learnt or Learnt()
     cc = compiler(plan.compiler)
     if not plan.patches:
         with opened(plan.target) as source:
             library = build(source, cc, trusted=plan.trusted)
-            _said(library, tell)
+            learnt.unseen, learnt.phase = library.unseen, "search"
             yield from _check_all(plan, library, None)
         return
     with opened(plan.target) as before, opened(plan.target, plan.patches) as after:
         libraries = [build(tree, cc, trusted=plan.trusted) for tree in (before, after)]
-        _said(libraries[1], tell)
+        learnt.unseen, learnt.phase = libraries[1].unseen, "search without the patch"
         unpatched = attrs.evolve(plan, patches=(), deadline=_midway(plan.deadline))
         known: set[Key] = set()
         looks: set[Look] = set()
@@ -103,15 +113,9 @@ def check_tree(
             known |= kinds([checked])
             looks |= {_look(trace) for trace in checked.traces}
             yield None
+        learnt.base, learnt.phase = frozenset(known), "search with the patch"
         baseline = Baseline(libraries[0], frozenset(known), frozenset(looks))
         yield from _check_all(plan, libraries[1], baseline)
-
-
-def _said(library: Library, tell: Callable[[str], None]) -> None:
-    for what in library.unseen:
-        tell(f"{what}: the checks do not see what it does")
-    if library.trusted:
-        tell("--trust: the driver runs with all your rights")
 
 
 def _midway(deadline: float | None) -> float | None:
