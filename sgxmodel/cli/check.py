@@ -225,10 +225,9 @@ def check_command(
             click.echo(summary.coverage(_coverage(target, entries), True))
             if tree:
                 click.echo(summary.OF_A_TREE)
-        click.echo(
-            screen.Screen(target, tuple(map(str, patches)), entries, base, note, len(left)).text(),
-            nl=False,
-        )
+        names_of_patches = tuple(map(str, patches))
+        shown = screen.Screen(target, names_of_patches, entries, base, note, len(left))
+        click.echo(shown.text(), nl=False)
     for problem in problems:
         click.echo(f"sgxmodel: {problem}", err=True)
     return INTERRUPTED if interrupted else worst(e.verdict for e in entries).status
@@ -311,9 +310,13 @@ def _run(total: int, scenarios: Sequence[Scenario], results: Results) -> tuple[l
 
 def _base(target: str) -> screen.Base | None:
     """What a revision is laid over, and what a check of that is known to find."""
-    name = revision(target).base
-    path = known_of(name)
-    return screen.Base(name, known.read(path)) if path.is_file() else None
+    changed = revision(target)
+    path = known_of(changed.before)
+    if not path.is_file():
+        return None
+    renamed = {old: new for new, old in changed.renamed.items()}
+    of_base = known.read(path)
+    return screen.Base(changed.before, of_base | {(i, renamed.get(f, f)) for i, f in of_base})
 
 
 def _run_tree(plan: TreePlan, learnt: Learnt, json_file: str | None) -> tuple[list[Checked], bool]:

@@ -3,7 +3,8 @@
 
 A revision is a file or a package here that names the one it is laid over, ``BASE``, or
 else says how it keeps pages, ``LISTS`` and ``FLAGS``.  It holds only what it changes,
-so that a diff of two of them reads like the patch.
+so that a diff of two of them reads like the patch.  ``BEFORE``: the revision that it is
+a change of, for the report; ``RENAMED``: functions that have only another name since.
 """
 
 from __future__ import annotations
@@ -38,8 +39,10 @@ class Revision:
     """The static variables of the driver and of this revision."""
     flags: dict[str, int]
     """Flag names to bits, for reports."""
-    base: str = ""
-    """The revision that it is laid over."""
+    before: str = ""
+    """The revision that it is a change of: what that shows as well is nothing new."""
+    renamed: Mapping[str, str] = attrs.field(factory=dict)
+    """Functions that were only renamed by that: new name -> old name."""
 
     def with_functions(self, name: str, functions: Mapping[str, Any]) -> Revision:
         """This revision with functions replaced (or added) by name: known faults, questions."""
@@ -67,7 +70,8 @@ def _revision(name: str, modules: Mapping[str, ModuleType]) -> Revision:
         lists=_last(chain, "LISTS"),
         statics=statics_of(*DRIVER, *(file for part in files for file in part)),
         flags=_last(chain, "FLAGS"),
-        base=getattr(modules[name], "BASE", ""),
+        before=getattr(modules[name], "BEFORE", ""),
+        renamed=getattr(modules[name], "RENAMED", {}),
     )
 
 
