@@ -206,7 +206,7 @@ def check_command(
         checked, interrupted = _run(
             len(scenarios), scenarios, lambda runs: check_target(plan, runs)
         )
-        base = _base(target)
+        base = _base(target, not names)
     if save_known and not interrupted:
         known.write(save_known, known.kinds(checked))
     checked = [known.without(c, old) for c in checked]
@@ -308,15 +308,13 @@ def _run(total: int, scenarios: Sequence[Scenario], results: Results) -> tuple[l
     return sorted(done, key=lambda c: order[c.result.scenario.name]), interrupted
 
 
-def _base(target: str) -> screen.Base | None:
+def _base(target: str, whole: bool) -> screen.Base | None:
     """What a revision is laid over, and what a check of that is known to find."""
     changed = revision(target)
     path = known_of(changed.before)
     if not path.is_file():
         return None
-    renamed = {old: new for new, old in changed.renamed.items()}
-    of_base = known.read(path)
-    return screen.Base(changed.before, of_base | {(i, renamed.get(f, f)) for i, f in of_base})
+    return screen.Base(changed.before, known.read(path), whole, changed.renamed)
 
 
 def _run_tree(plan: TreePlan, learnt: Learnt, json_file: str | None) -> tuple[list[Checked], bool]:

@@ -7,7 +7,7 @@ a line each.  The rest is for ``show``, ``-v`` and the JSON.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import attrs
 
@@ -39,12 +39,23 @@ class Finding:
 
 @attrs.frozen
 class Base:
-    """What a target is held against.  ``known``: what that shows, too."""
+    """What a target is held against.
+
+    ``known``: what that shows; ``same``: whether in the scenarios that were run, so that
+    what is missing now is gone; ``renamed``: functions by another name, new -> old.
+    """
 
     name: str
     known: frozenset[Key]
-    counts: bool = True
-    """Whether what is known counts in the verdict all the same: a revision's own base."""
+    same: bool = True
+    renamed: Mapping[str, str] = attrs.field(factory=dict)
+
+    def has(self, key: Key) -> bool:
+        return self.old(key) in self.known
+
+    def old(self, key: Key) -> Key:
+        """A kind by the base's name of its function."""
+        return key[0], self.renamed.get(key[1], key[1])
 
 
 def findings(entries: Iterable[Entry]) -> list[Finding]:
@@ -73,8 +84,10 @@ def by_severity(key: Key) -> tuple[int, int, Key]:
 
 def ordered(entries: Iterable[Entry], base: Base | None) -> list[Finding]:
     """As the screen numbers them: what is new, then the others."""
-    known = base.known if base is not None else frozenset()
-    return sorted(findings(entries), key=lambda f: (f.key in known, by_severity(f.key)))
+    return sorted(
+        findings(entries),
+        key=lambda f: (base is not None and base.has(f.key), by_severity(f.key)),
+    )
 
 
 @attrs.frozen
@@ -95,8 +108,7 @@ class Screen:
     def text(self) -> str:
         """Plain ASCII of 80 columns at most."""
         found = ordered(self.entries, self.base)
-        known = self.base.known if self.base is not None else frozenset()
-        new = [f for f in found if f.key not in known]
+        new = [f for f in found if self.base is None or not self.base.has(f.key)]
         old = found[len(new) :]
         out = [*self._headline(len(new), len(old))]
         out += self._new(new)
@@ -155,9 +167,10 @@ class Screen:
         return out
 
     def _removed(self, found: Sequence[Finding]) -> list[str]:
-        if self.base is None or self.note:
+        if self.base is None or not self.base.same or self.note:
             return []
-        seen = {f.key for f in found} | {k for e in self.entries for k in e.result.known}
+        every = [*(f.key for f in found), *(k for e in self.entries for k in e.result.known)]
+        seen = set(map(self.base.old, every))
         gone = sorted(self.base.known - seen, key=by_severity)
         if not gone:
             return []
