@@ -48,7 +48,7 @@ class Toy:
             return 0
         what, *args = self.programs[t][local[0]]
         if what == "lock":
-            S.waits()
+            S.waits(args[0])
             return int(S[args[0]] == 0)
         if what == "await":
             S.waits()

@@ -162,11 +162,14 @@ class Transactions:
             return None
         if window.waited and not free:
             return None
+        self.open = False
         tested = dict(window.touched)
+        if not count:
+            self._note(t, point, window, owned)  # a read of its own: it looks again and again
+            return []
         out: list[_Point] = []
         broken: list[Outcome] = []
         touches: set[Touch] = set()
-        self.open = False
         for choice in range(count):
             if choice:
                 window.rewind(point.writes)
@@ -215,14 +218,27 @@ class Transactions:
         discipline, worst = self.discipline, LOCKED
         for slot, wrote in window.slots().items():
             self.kinds.add(self.machine.kinds[slot])
-            kind = discipline.access(slot, wrote, held)
+            locks = _locks(slot, wrote, held, window)
+            kind = discipline.access(slot, wrote, locks)
             self.open |= kind is RACY
             if kind is OWNED:
-                owned.add((slot, wrote, held))
+                owned.add((slot, wrote, locks))
             worst = max(worst, kind)
             if wrote and worst < RACY and self.machine.visible(slot, held - {window.released}):
                 worst = RACY
         return worst
+
+
+def _locks(slot: int, wrote: bool, held: frozenset[int], window: Recording) -> frozenset[int]:
+    """Those that an access counts as made under.
+
+    A lock guards its own slot where it is taken, waited for or given back, nowhere else.
+    """
+    if slot == window.wanted:
+        return held | {slot}
+    if wrote and slot not in (window.locked, window.released):
+        return held - {slot}
+    return held
 
 
 def _after(
