@@ -342,7 +342,7 @@ def body(rng: Random, depth: int, length: int, base: int) -> list[Instruction]:
         if kind < 0.15:
             lock = rng.randrange(LOCKS)
             out += [("lock", lock), *inner(), ("unlock", lock)]
-        elif kind < 0.35:
+        elif kind < 0.3:
             out += _sleeps(rng, inner)
         elif kind < 0.5:
             out += _wakes(rng, inner)
@@ -355,18 +355,18 @@ def sleepers(seed: int) -> Sleepers:
     """A random system; each goes wrong in at most one way besides deadlock."""
     rng = Random(seed)
     tasks = rng.choice((2, 2, 3))
-    programs = [body(rng, 0, rng.randrange(2, 7), 0) for _ in range(tasks)]
-    wrong = rng.choice(("deadlock", "assert", "assert", "invariant", "final"))
+    programs = [body(rng, 0, rng.randrange(3, 8), 0) for _ in range(tasks)]
+    wrong = rng.choice(("deadlock", "assert", "invariant", "invariant", "final"))
     one, two = rng.sample(range(LOCKS, LOCKS + DATA), 2)
     if wrong == "assert":
         rng.choice(programs).append(("assert", one, rng.randrange(3)))
-    daemons = frozenset(t for t in range(tasks) if rng.random() < 0.3)
+    daemons = frozenset(t for t in range(tasks) if rng.random() < 0.4)
     last = rng.choice((-1, -1, tasks - 1))
     start = {COUNT: rng.randrange(2), BUDGET: rng.randrange(2)}
     made = Sleepers(programs, daemons=daemons - {last}, last=last, start=start)
     if wrong == "invariant":
-        made.bad = ((one, rng.randrange(1, 3)), (two, rng.randrange(1, 3)))
-        made.guard = rng.randrange(-1, LOCKS)
+        made.bad = ((one, rng.randrange(1, 3)), (two, rng.randrange(2)))
+        made.guard = rng.choice((-1, -1, *range(LOCKS)))
     elif wrong == "final":
         made.want = (one, rng.randrange(3))
     if rng.random() < 0.3:

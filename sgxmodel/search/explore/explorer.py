@@ -330,9 +330,9 @@ class Explorer:
         for state in blocked:
             if any(self.graph.following(t, state) for t in self.tasks):
                 continue
-            waiting = [t for t in self.tasks if not self._done(t, state)]
-            if any(self.graph.step(t, state).outcomes for t in waiting):
+            if any(self.graph.step(t, state).outcomes for t in self.tasks):
                 continue  # a step whose every outcome is a problem leads nowhere, but is one
+            waiting = [t for t in self.tasks if not self._done(t, state)]
             if waiting:
                 names = ", ".join(self.machine.names[t] for t in waiting)
                 self._finding(Problem("deadlock", f"nobody can run: {names}"), state)
