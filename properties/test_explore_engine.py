@@ -227,5 +227,19 @@ def test_a_write_that_a_reader_did_not_keep_out_ends_the_belief() -> None:
     assert discipline.access(1, False, reader) == RACY
 
 
+def test_what_a_reader_relied_on_is_kept_with_a_search_that_was_cut() -> None:
+    """A step that is not met again says nothing once more: what it relied on is written down."""
+    explorer = Explorer(GIVEN_UP, budget=Budget(states=1))
+    explorer.discipline.lower(X, RACY)
+    explorer.discipline.access(X, False, frozenset({A}))
+    explorer.run()
+    taken_up = Discipline(GIVEN_UP.kinds)
+    taken_up.knows(Saved.unpack(explorer.save().pack()).mark.learnt)
+    taken_up.access(X, True, frozenset({A, B}))
+    assert not taken_up.fallen
+    taken_up.access(X, True, frozenset({B}))
+    assert taken_up.fallen
+
+
 def first_step(explorer: Explorer, t: int) -> Step:
     return explorer.graph.step(t, explorer.start)

@@ -24,8 +24,9 @@ Locks = frozenset[int]
 """Slots of the locks held, and ``~t`` for the task itself."""
 Touch = tuple[int, bool, Locks]
 """(slot, whether written, locks held)."""
-Learnt = tuple[dict[str, int], dict[int, Locks], dict[int, Locks]]
-"""Classes by kind; by slot the locks held at every access, and at every write."""
+Learnt = tuple[dict[str, int], dict[int, Locks], dict[int, Locks], dict[int, set[Locks]]]
+"""Classes by kind; by slot the locks held at every access, at every write, and those with
+which readers relied on there being no write."""
 
 
 class Discipline:
@@ -42,11 +43,12 @@ class Discipline:
 
     def learnt(self) -> Learnt:
         """A copy of all that is known."""
-        return dict(self.classes), dict(self.locks), dict(self.writers)
+        trusted = {slot: set(readers) for slot, readers in self.trusted.items()}
+        return dict(self.classes), dict(self.locks), dict(self.writers), trusted
 
     def knows(self, learnt: Learnt) -> None:
         """Go on from what was learnt before."""
-        self.classes, self.locks, self.writers = learnt
+        self.classes, self.locks, self.writers, self.trusted = learnt
 
     def of(self, slot: int) -> int:
         return self.classes.get(self.kinds[slot], LOCKED)
