@@ -23,18 +23,19 @@ STATE = ASLEEP + 1
 """Of each task, whether it sleeps."""
 FINISHED = STATE + TASKS
 SLOTS = FINISHED + TASKS
-KINDS = (
-    "count items users budget inside grace writer readers queued asleep".split()
-    + ["state"] * TASKS
-    + [f"finished{t}" for t in range(TASKS)]
-)
+KINDS = [
+    *("count", "items", "users", "budget", "inside", "grace"),
+    *("writer", "readers", "queued", "asleep"),
+    *["state"] * TASKS,
+    *[f"finished{t}" for t in range(TASKS)],
+]
 DEAD = 9
 """In a lock's slot: it was freed.  Who waits goes on and finds out."""
 
 
 @attrs.define(eq=False, slots=False)
 class Sleepers(Open):
-    """``daemons`` may sleep for ever; the task ``last`` begins when all others but them are done."""
+    """``daemons`` may sleep for ever; ``last`` begins when all others but them are done."""
 
     daemons: frozenset[int] = frozenset()
     last: int = -1
@@ -334,6 +335,9 @@ def body(rng: Random, depth: int, length: int, base: int) -> list[Instruction]:
     """Instructions that start at ``base``."""
     out: list[Instruction] = []
 
+    def back() -> int:
+        return base + rng.randrange(len(out) or 1)
+
     def inner() -> list[Instruction]:
         return body(rng, depth + 1, rng.randrange(1, 3), base) if depth < 2 else []
 
@@ -347,7 +351,7 @@ def body(rng: Random, depth: int, length: int, base: int) -> list[Instruction]:
         elif kind < 0.5:
             out += _wakes(rng, inner)
         else:
-            out.append(_plain(rng, lambda: base + rng.randrange(len(out) or 1)))
+            out.append(_plain(rng, back))
     return out
 
 
