@@ -123,13 +123,14 @@ def test_a_race_with_who_was_just_woken_is_found() -> None:
     assert both.races() == [True, True]
 
 
-def test_who_waits_for_a_lock_leaves_its_holder_in_one_step() -> None:
-    """The slot of a lock counts as read under that lock, as nobody else writes it."""
-    section: Program = [("lock", A), ("increment", X), ("increment", Y), ("unlock", A)]
-    explorer = Explorer(system(section, section, section), reduction=True)
+def test_who_waits_for_a_lock_counts_as_if_it_had_it() -> None:
+    """Between its two steps, that of A and that of B, each holder of A is waited for."""
+    nested: Program = [("lock", A), ("lock", B), ("increment", X), ("unlock", B), ("unlock", A)]
+    explorer = Explorer(system(nested, nested, nested), reduction=True)
     explorer.run()
     assert explorer.discipline.of(A) is LOCKED
-    assert len(explorer.seen) == 2**3
+    one_at_a_time = 3 * 2**2
+    assert len(explorer.seen) == 2**3 + one_at_a_time
 
 
 def test_a_lock_that_is_freed_while_it_is_held_is_not_its_own_guard() -> None:
