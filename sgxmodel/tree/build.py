@@ -23,6 +23,7 @@ import attrs
 
 from sgxmodel.tree.binding import TreeError
 from sgxmodel.tree.source import HEADERS, PARTS, Source
+from sgxmodel.tree.values import table
 
 VERSION = "1"
 KEPT = 200
@@ -210,6 +211,7 @@ def _unity(source: Source) -> str:
             '#include "probe.c"',
             '#include "ioctls.c"',
             '#include "observe.c"',
+            table(source.text()),
             "",
         ]
     )

@@ -8,7 +8,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-TOKEN = re.compile(r"<([^<>|]*)\|([^<>|]*)\|(\d+)>")
+from sgxmodel.tree import values
+
+TOKEN = re.compile(r"(?:\w+#\d+)?<([^<>|]*)\|([^<>|]*)\|(\d+)>")
+ACCESS = re.compile(r"(store|read) [^<]*<([^<>|]*)\|([^<>|]*)\|(\d+)> (.*)")
+BIT = re.compile(r"(set|clear|test)_bit\((\d+), ")
 POINTEE = re.compile(r"sizeof\(\*(\w+)\)")
 STRUCT = re.compile(r"struct (\w+)")
 SKIPPED = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type")
@@ -17,18 +21,34 @@ UNIT = "unity.c"
 
 def named(text: str, library: Path) -> str:
     """Each token of the engine's object_field() as a C programmer writes it."""
-    return TOKEN.sub(lambda m: _name(library, m[1], m[2], int(m[3])), text)
+    access = ACCESS.fullmatch(text)
+    if access is not None:
+        values = _values(library, access[2], access[3], int(access[4]), access[5])
+        text = text.removesuffix(access[5]) + values
+    return TOKEN.sub(lambda m: _name(library, m), text)
 
 
-def _name(library: Path, function: str, what: str, offset: int) -> str:
+def _name(library: Path, found: re.Match[str]) -> str:
     known = _debug(library)
+    function, what, offset = found[1], found[2], int(found[3])
+    object_name = found[0].partition("<")[0]
     if known is None:
-        return f"+{offset}"
+        return f"{object_name}+{offset}"
     if function == "@":
         return known.static(offset)
+    if known.array(what):
+        return known.array(what) + known.element(function, what, offset)
     kind = known.allocated(function, what)
     path = known.field(kind, offset) if kind is not None else None
-    return f".{path}" if path else f"+{offset}"
+    return f"{object_name}.{path}" if path else f"{object_name}+{offset}"
+
+
+def _values(library: Path, function: str, what: str, offset: int, text: str) -> str:
+    """``0x1 -> 0x0``, in words."""
+    known = _debug(library)
+    kind = known.kind(function, what, offset) if known is not None else values.Kind()
+    flags = _flags(library)
+    return " -> ".join(values.value(one, kind, flags) for one in text.split(" -> "))
 
 
 class Debug:
@@ -72,11 +92,55 @@ class Debug:
         """The type that ``what``, a text like ``sizeof(*page)`` in ``function``, is of."""
         pointee = POINTEE.search(what)
         if pointee:
-            variable = self.locals.get((function, pointee[1]))
+            variable = self.locals.get((function, pointee[1])) or self.globals.get(pointee[1])
             pointer = _bare(_type(variable)) if variable is not None else None
             return _bare(_type(pointer)) if pointer is not None else None
         struct = STRUCT.search(what)
         return self.structs.get(struct[1]) if struct else None
+
+    def array(self, what: str) -> str:
+        """The variable that an array was allocated for, as sgx_numa_nodes."""
+        pointee = POINTEE.search(what)
+        return pointee[1] if pointee and pointee[1] in self.globals else ""
+
+    def element(self, function: str, what: str, offset: int) -> str:
+        """``[1].free_page_list``: which element of such an array, and what of it."""
+        kind = self.allocated(function, what)
+        size = _size(kind)
+        path = self.field(kind, offset % size) if size else None
+        return f"[{offset // size}].{path}" if size and path else f"+{offset}"
+
+    def kind(self, function: str, what: str, offset: int) -> values.Kind:
+        """The type of what is at an offset of an object."""
+        if function == "@":
+            return self._static_kind(offset)
+        kind = self.allocated(function, what)
+        size = _size(kind)
+        return self._member(kind, offset % size if self.array(what) and size else offset)
+
+    def _static_kind(self, offset: int) -> values.Kind:
+        for at, size, name in self.symbols:
+            if at <= offset < at + size and name in self.globals:
+                return self._member(_type(self.globals[name]), offset - at, name)
+        return values.Kind()
+
+    def _member(self, kind: Any, offset: int, name: str = "", struct: str = "") -> values.Kind:
+        kind = _bare(kind)
+        if kind is None:
+            return values.Kind()
+        if kind.tag == "DW_TAG_array_type":
+            item = _bare(_type(kind))
+            size = _size(item)
+            return self._member(item, offset % size, name, struct) if size else values.Kind()
+        if kind.tag in ("DW_TAG_structure_type", "DW_TAG_union_type"):
+            best = _member_at(kind, offset)
+            if best is None:
+                return values.Kind()
+            of = _text(kind, "DW_AT_name") or struct
+            return self._member(_type(best[0]), offset - best[1], _text(best[0], "DW_AT_name"), of)
+        pointer = kind.tag == "DW_TAG_pointer_type"
+        boolean = _text(kind, "DW_AT_name") == "_Bool"
+        return values.Kind(struct, name, pointer, boolean, _size(kind))
 
     def field(self, kind: Any, offset: int) -> str | None:
         """``list.next``, ``slots[2]``: what is at an offset of a type."""
@@ -92,11 +156,7 @@ class Debug:
             return f"[{offset // size}]" + (f".{rest}" if rest else "")
         if kind.tag not in ("DW_TAG_structure_type", "DW_TAG_union_type"):
             return None
-        best = None
-        for member in kind.iter_children():
-            at = _number(member, "DW_AT_data_member_location")
-            if member.tag == "DW_TAG_member" and at <= offset:
-                best = member, at
+        best = _member_at(kind, offset)
         if best is None:
             return None
         name, rest = _text(best[0], "DW_AT_name"), self.field(_type(best[0]), offset - best[1])
@@ -113,6 +173,21 @@ class Debug:
                     return f"{name}{'' if path.startswith('[') else '.'}{path}"
                 return name if at == offset else f"{name}+{offset - at}"
         return f"static data +{offset}"
+
+
+def _member_at(kind: Any, offset: int) -> tuple[Any, int] | None:
+    """The member of a structure that an offset is in, and where that begins."""
+    best = None
+    for member in kind.iter_children():
+        at = _number(member, "DW_AT_data_member_location")
+        if member.tag == "DW_TAG_member" and at <= offset:
+            best = member, at
+    return best
+
+
+@cache
+def _flags(library: Path) -> dict[str, int]:
+    return values.flags_in(library)
 
 
 @cache

@@ -64,7 +64,7 @@ void eng_fput(struct file *file)
 		shmem_release(file);
 		return;
 	}
-	TRACE("the last reference on the file is gone");
+	TRACE("fput() :: the last reference on the file is gone");
 	if (W.current == W.ksgxd) {
 		queue_work(WORK_FPUT, file);
 		return;
@@ -226,7 +226,8 @@ struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long in
 	page_cache(file);
 	if (!page->refs++)
 		page->sum = sum_of(page), page->dirty = 0;
-	TRACE("backing page %lu: %d references", index, page->refs);
+	TRACE("shmem_read_mapping_page(backing page %lu) :: references %d -> %d", index,
+	      page->refs - 1, page->refs);
 	return page;
 }
 
@@ -362,6 +363,9 @@ void eng_put_page(struct page *page, const char *func)
 		fatal("6-references", func, "put_page() of backing page %lu, which nobody holds",
 		      page->index);
 	race_release(page);
+	if (page->data != (u8 *)user_data[cur()->id])
+		DETAIL("put_page(backing page %lu) :: references %d -> %d", page->index,
+		       page->refs, page->refs - 1);
 	if (--page->refs || !page->data || page->data == (u8 *)user_data[cur()->id])
 		return;
 	if (!page->file) {
@@ -378,6 +382,7 @@ void eng_set_page_dirty(struct page *page)
 {
 	HERE();
 	check_access(page, sizeof(long), 1, NULL);
+	DETAIL("set_page_dirty(backing page %lu)", page->index);
 	page->dirty = 1;
 }
 

@@ -333,7 +333,7 @@ struct list_head {
 	struct list_head *next, *prev;
 };
 
-static int readable(const void *addr)
+int readable(const void *addr)
 {
 	size_t at = (const u8 *)addr - heap_base;
 
@@ -437,6 +437,19 @@ const char *object_name(const void *addr)
 	return buf;
 }
 
+/* The text that allocated the object at an address, and where in it that is; or NULL. */
+const char *object_kind(const void *addr, size_t *offset)
+{
+	const struct block *b = block_of(addr);
+	size_t in = b ? (size_t)((const u8 *)addr - heap_base - b->start) : 0;
+
+	if (!b || in >= b->size)
+		return NULL;
+	if (offset)
+		*offset = probe_epc_page(addr) < 0 ? in : probe_epc_offset(addr);
+	return b->what;
+}
+
 /*
  * An object, and a token from which Python makes the name of its field: the
  * function and the text that allocated it, and the offset; or "@" and where it
@@ -444,18 +457,21 @@ const char *object_name(const void *addr)
  */
 const char *object_field(const void *addr)
 {
-	static char buf[240];
+	static char texts[4][240];
+	static int turn;
+	char *buf = texts[turn++ & 3];
+	const size_t size = sizeof(texts[0]);
 	const struct block *b = block_of(addr);
 	int n = probe_epc_page(addr);
 
 	if (n >= 0)
-		snprintf(buf, sizeof(buf), "EPC page %d<|struct sgx_epc_page|%zu>", n,
+		snprintf(buf, size, "EPC page %d<|struct sgx_epc_page|%zu>", n,
 			 probe_epc_offset(addr));
 	else if (b)
-		snprintf(buf, sizeof(buf), "%s<%s|%s|%zu>", object_name(addr), b->func, b->what,
+		snprintf(buf, size, "%s<%s|%s|%zu>", object_name(addr), b->func, b->what,
 			 (size_t)((const u8 *)addr - heap_base - b->start));
 	else
-		snprintf(buf, sizeof(buf), "<@||%zu>", (size_t)((const u8 *)addr -
+		snprintf(buf, size, "<@||%zu>", (size_t)((const u8 *)addr -
 							       (const u8 *)eng_base()));
 	return buf;
 }

@@ -14,6 +14,8 @@ access(const void *addr, size_t size, int write, int plain, const void *pc)
 	if (!W.running || W.quiet)
 		return;
 	t = cur();
+	if (keep->trace_on)
+		trace_store_done();
 	if (t->depth > 0 && t->depth <= FRAMES)
 		t->line[t->depth - 1] = pc;
 	if (++W.accesses > 20 * W.limit)
@@ -28,6 +30,8 @@ access(const void *addr, size_t size, int write, int plain, const void *pc)
 	check_access(addr, size, write, pc);
 	if (race_on && !t->race_ok)
 		race_access(addr, size, write, plain, pc);
+	if (keep->trace_on == TRACE_EVENTS)
+		trace_access(addr, size, write);
 }
 
 #define HOOKS(n)								\
