@@ -20,7 +20,7 @@ from sgxmodel.scenario.text import parse
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan
-from sgxmodel.tree.record import events
+from sgxmodel.tree.steps import events
 from sgxmodel.tree.runs import Runner
 from sgxmodel.twoway.compare import Pair
 from sgxmodel.twoway.concurrent import UNDECIDED, Apart, RefusedError, Seen, Threads

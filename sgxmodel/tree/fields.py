@@ -11,7 +11,7 @@ from typing import Any
 from sgxmodel.tree import values
 
 TOKEN = re.compile(r"(?:\w+#\d+)?<([^<>|]*)\|([^<>|]*)\|(\d+)>")
-ACCESS = re.compile(r"(store|read) [^<]*<([^<>|]*)\|([^<>|]*)\|(\d+)> (.*)")
+ACCESS = re.compile(r"(store|read|write) ([^<]*)<([^<>|]*)\|([^<>|]*)\|(\d+)> (.*)")
 BIT = re.compile(r"(set|clear|test)_bit\((\d+), ")
 POINTEE = re.compile(r"sizeof\(\*(\w+)\)")
 STRUCT = re.compile(r"struct (\w+)")
@@ -23,8 +23,7 @@ def named(text: str, library: Path) -> str:
     """Each token of the engine's object_field() as a C programmer writes it."""
     access = ACCESS.fullmatch(text)
     if access is not None:
-        values = _values(library, access[2], access[3], int(access[4]), access[5])
-        text = text.removesuffix(access[5]) + values
+        return _access(library, access)
     return TOKEN.sub(lambda m: _name(library, m), text)
 
 
@@ -43,12 +42,30 @@ def _name(library: Path, found: re.Match[str]) -> str:
     return f"{object_name}.{path}" if path else f"{object_name}+{offset}"
 
 
-def _values(library: Path, function: str, what: str, offset: int, text: str) -> str:
-    """``0x1 -> 0x0``, in words."""
+def enumerator(library: Path, prefix: str, value: int) -> str:
+    """The name of a number, among those that begin so; "" if none or several have it."""
     known = _debug(library)
-    kind = known.kind(function, what, offset) if known is not None else values.Kind()
-    flags = _flags(library)
-    return " -> ".join(values.value(one, kind, flags) for one in text.split(" -> "))
+    if known is None:
+        return ""
+    names = [n for n, v in known.enumerators.items() if n.startswith(prefix) and v == value]
+    return names[0] if len(names) == 1 else ""
+
+
+def _access(library: Path, found: re.Match[str]) -> str:
+    """A read or a store: the field, and values in words."""
+    known = _debug(library)
+    token = found[0].partition(" ")[2].removesuffix(f" {found[6]}")
+    field = TOKEN.sub(lambda m: _name(library, m), token)
+    before, _, after = found[6].partition(" -> ")
+    kind = values.Kind()
+    if known is not None:
+        kind = known.kind(found[3], found[4], int(found[5]))
+    if kind.parts and after:
+        name, before, after = values.parts(before, after, kind)
+        return f"store {field.rpartition('.')[0]}.{name} {before} -> {after}"
+    if after:
+        return f"store {field} {' -> '.join(values.change(before, after, kind, _flags(library)))}"
+    return f"{found[1]} {field} {values.value(before, kind, _flags(library))}"
 
 
 class Debug:
@@ -62,6 +79,7 @@ class Debug:
         self.structs: dict[str, Any] = {}
         self.locals: dict[tuple[str, str], Any] = {}
         self.globals: dict[str, Any] = {}
+        self.enumerators: dict[str, int] = {}
         self.symbols = [
             (s["st_value"], s["st_size"], s.name)
             for s in elf.get_section_by_name(".symtab").iter_symbols()
@@ -76,6 +94,10 @@ class Debug:
             name = _text(die, "DW_AT_name")
             if die.tag == "DW_TAG_structure_type" and "DW_AT_byte_size" in die.attributes:
                 self.structs[name] = die
+            elif die.tag == "DW_TAG_enumeration_type":
+                for inner in die.iter_children():
+                    value = _number(inner, "DW_AT_const_value")
+                    self.enumerators[_text(inner, "DW_AT_name")] = value
             elif die.tag == "DW_TAG_variable":
                 self.globals[name] = die
             elif die.tag == "DW_TAG_subprogram":
@@ -137,8 +159,10 @@ class Debug:
             if best is None:
                 return values.Kind()
             of = _text(kind, "DW_AT_name") or struct
+            if "DW_AT_bit_size" in best[0].attributes:
+                return values.Kind(of, parts=_bit_fields(kind, offset))
             return self._member(_type(best[0]), offset - best[1], _text(best[0], "DW_AT_name"), of)
-        pointer = kind.tag == "DW_TAG_pointer_type"
+        pointer = kind.tag in ("DW_TAG_pointer_type", "DW_TAG_subroutine_type")
         boolean = _text(kind, "DW_AT_name") == "_Bool"
         return values.Kind(struct, name, pointer, boolean, _size(kind))
 
@@ -179,10 +203,26 @@ def _member_at(kind: Any, offset: int) -> tuple[Any, int] | None:
     """The member of a structure that an offset is in, and where that begins."""
     best = None
     for member in kind.iter_children():
-        at = _number(member, "DW_AT_data_member_location")
+        at = _place_of(member)
         if member.tag == "DW_TAG_member" and at <= offset:
             best = member, at
     return best
+
+
+def _place_of(member: Any) -> int:
+    """The byte in which a member begins."""
+    bit = _number(member, "DW_AT_data_bit_offset") // 8
+    return _number(member, "DW_AT_data_member_location") or bit
+
+
+def _bit_fields(kind: Any, offset: int) -> tuple[tuple[str, int, int], ...]:
+    """Those that share a word, from a byte on: name, first bit, bits."""
+    return tuple(
+        (_text(m, "DW_AT_name"), first, _number(m, "DW_AT_bit_size"))
+        for m in kind.iter_children()
+        if "DW_AT_bit_size" in m.attributes
+        and 0 <= (first := _number(m, "DW_AT_data_bit_offset") - 8 * offset) < 64
+    )
 
 
 @cache

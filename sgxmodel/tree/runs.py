@@ -33,6 +33,11 @@ Key = tuple[str, str]
 RESULT = re.compile(r"\bwith (-\d+|100[123]|\d{5,})(?!\d)")
 
 
+def user_function(call: str) -> str:
+    """What stands for user space, as in the model: ``user_touch``."""
+    return f"user_{call.partition(' ')[0].replace('-', '_')}"
+
+
 @attrs.frozen
 class Found:
     """A run that violates something: all that is needed to repeat it."""
@@ -122,13 +127,22 @@ class Runner:
     def _violation(self, raw: RawFinding) -> Violation:
         if raw.a:
             return self._race(raw)
-        function = raw.func.decode() or self.names.place(raw.pc or 0).function
+        function = raw.func.decode() or self._function(raw)
         title = self.plan_names(raw.title.decode("ascii", "replace"))
         message = self.plan_names(raw.message.decode("ascii", "replace"))
         where = self.names.place(raw.line or 0)
         if raw.id == b"6-references" and where.lineno:
             message += f"{'; ' * bool(message)}at {where.file}:{where.lineno}"
         return INVARIANTS[raw.id.decode()](function, title, message)
+
+    def _function(self, raw: RawFinding) -> str:
+        """Where the driver was; outside of it, which call of user space or which task it is."""
+        if raw.pc:
+            return self.names.place(raw.pc).function
+        if raw.call >= 0:
+            return user_function(self.plan.texts[raw.call])
+        task = self.plan.tasks[raw.task]
+        return "the set-up" if task == "setup" else task
 
     def _race(self, raw: RawFinding) -> Violation:
         """Named by both places."""
@@ -140,6 +154,10 @@ class Runner:
         for mark, place in zip(("$A", "$B"), places, strict=True):
             message = message.replace(mark, f"{place.function}() ({place.file}:{place.lineno})")
         return INVARIANTS[raw.id.decode()](self.names.place(raw.pc).function, title, message)
+
+    def enumerator(self, prefix: str, value: int) -> str:
+        """What the driver calls a number: ``SGX_ENCL_CREATED``."""
+        return fields.enumerator(self.names.library, prefix, value)
 
     def plan_names(self, text: str) -> str:
         """The engine numbers tasks and results; a scenario names them."""

@@ -29,6 +29,8 @@ class Kind:
     pointer: bool = False
     boolean: bool = False
     size: int = 0
+    parts: tuple[tuple[str, int, int], ...] = ()
+    """Of bit-fields: the name, the first bit and the number of bits of each."""
 
 
 def table(source: str) -> str:
@@ -72,6 +74,31 @@ def _pointer(number: int) -> str:
 def _signed(number: int, size: int) -> str:
     low = number - (1 << 8 * size) if size else number
     return str(low) if -4096 < low < 0 else hex(number)
+
+
+def parts(before: str, after: str, kind: Kind) -> tuple[str, str, str]:
+    """The bit-fields that a store changes, or all that a read sees: names and values."""
+    a, b = int(before, 16), int(after, 16)
+    changed = []
+    for name, first, bits in kind.parts:
+        old, new = ((v >> first) & ((1 << bits) - 1) for v in (a, b))
+        if old != new:
+            changed.append((name, str(old), str(new)))
+    if not changed:
+        changed = [(kind.parts[0][0], before, after)]
+    first_names = ", ".join(name for name, _, _ in changed)
+    return first_names, ", ".join(o for _, o, _ in changed), ", ".join(n for _, _, n in changed)
+
+
+def change(before: str, after: str, kind: Kind, flags: Mapping[str, int]) -> tuple[str, str]:
+    """Both values; of flags only what is not the same in both, if that tells it."""
+    if not (NUMBER.fullmatch(before) and NUMBER.fullmatch(after)):
+        return value(before, kind, flags), value(after, kind, flags)
+    a, b = int(before, 16), int(after, 16)
+    known = sum(bit for name, bit in flags.items() if name.startswith(f"{kind.struct.upper()}_"))
+    if kind.name == "desc" and a & ~known == b & ~known and a != b:
+        before, after = hex(a & known), hex(b & known)
+    return value(before, kind, flags), value(after, kind, flags)
 
 
 def _bits(number: int, names: Mapping[str, int]) -> str:

@@ -26,7 +26,7 @@ from sgxmodel.tree.binding import Engine, TreeError
 from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan as numbers
 from sgxmodel.tree.plan import result_text
-from sgxmodel.tree.record import Event, events
+from sgxmodel.tree.steps import Event, events
 from sgxmodel.tree.runs import Runner
 from sgxmodel.twoway.compare import Plan
 from sgxmodel.twoway.follow import Answer, Follow, Outcome

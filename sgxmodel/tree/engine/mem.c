@@ -230,6 +230,9 @@ static void __attribute__((noinline)) bad_access(const void *addr, size_t size, 
 
 	if (!W.running)
 		return;			/* a leaf called from Python, with buffers of its own */
+	if (b)
+		DETAIL("%s %s %s", write ? "write" : "read", object_field(addr),
+		       b->live ? "out of bounds" : "freed memory");
 	if (b && !b->live)
 		fatal("6-references", driver_function(),
 		      "use after free: %s of %zu bytes of %s\nfreed in %s()", verb, size,
@@ -375,6 +378,25 @@ static int leaked(const struct block *b)
 	return b->live && !b->baseline;
 }
 
+static void tell_pointers(const struct block *to, const u8 *from, size_t size)
+{
+	uintptr_t start = (uintptr_t)heap_base + to->start, value;
+
+	for (size_t at = 0; at + sizeof(value) <= size; at += sizeof(value)) {
+		memcpy(&value, from + at, sizeof(value));
+		if (value - start < to->size)
+			trace_event(NULL, "holds %s", object_field(from + at));
+	}
+}
+
+/* Pointers to a block that is left, as kmemleak looks for them. */
+static void tell_holders(const struct block *to)
+{
+	for (int i = 0; i < nblocks; i++)
+		if (blocks[i].live && &blocks[i] != to && strcmp(blocks[i].func, "engine"))
+			tell_pointers(to, heap_base + blocks[i].start, blocks[i].size);
+}
+
 /* One finding: what holds the rest is most often the driver's first.  How many there are. */
 int mem_check_leaks(void)
 {
@@ -388,6 +410,8 @@ int mem_check_leaks(void)
 			first = &blocks[i];
 		count++;
 	}
+	if (first && keep->trace_on == TRACE_EVENTS)
+		tell_holders(first);
 	if (first)
 		violate("20-end", first->func, "%s was never freed\nallocated in %s(); "
 			"%d other objects and what they hold are left, too",
