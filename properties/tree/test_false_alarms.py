@@ -11,8 +11,8 @@ from properties.tree.trees import any_tree, edited, engine_of, runner
 from sgxmodel.scenario.text import parse
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.check import check_scenario
-from sgxmodel.tree.steps import events
 from sgxmodel.tree.runs import Key
+from sgxmodel.tree.steps import events
 
 NOT_IN_ORDER = """
 scenario not-in-order

@@ -18,6 +18,8 @@ LOCKS = re.compile(
     r"(spin_(un)?lock|mutex_(un)?lock|mmap_(un|read_|write_)lock|(up|down)_(read|write)"
     r"|srcu_read_(un)?lock)\("
 )
+ALL_PAGES = re.compile(r"spin_(un)?lock\((sgx_|&sgx_|node)")
+"""Locks that protect EPC pages: in a data race it matters who holds none of them."""
 KERNEL_SAYS = ("WARNING: ", "BUG: ", "list_add ", "list_del ", "refcount_t: ", "printk: ")
 MEMBERSHIP = re.compile(r"[\w ]+: (?!\d+ ->).+ -> |.*(head|tail|middle|alone) (on|of) |no list -> ")
 NUMBERS = re.compile(r": \d+ -> \d+$")
@@ -39,13 +41,16 @@ def scores(trace: Trace) -> list[int]:
     steps = trace.steps
     focus = _focus(trace)
     beside = _beside(steps, focus)
+    race = trace.invariant.startswith("18-")
     shared = _shared(steps)
     ends = [
         i for i, step in enumerate(steps) if i + 1 == len(steps) or steps[i + 1].task != step.task
     ]
     begins = [0, *(i + 1 for i in ends[:-1])]
     out = [
-        _score(step, focus, beside, shared) + (DECIDES if marked else 0)
+        _score(step, focus, beside, shared)
+        + (DECIDES if marked else 0)
+        + (TELLING if race and ALL_PAGES.match(step.text) else 0)
         for step, marked in zip(steps, decisive(trace), strict=True)
     ]
     for i in (*ends, *begins):
@@ -88,7 +93,7 @@ def _score(step: Step, focus: set[str], beside: set[str], shared: set[str]) -> i
     if any(change.startswith(KERNEL_SAYS) for change in step.changes):
         return MUST
     if LOCKS.match(step.text):
-        return 10 if operands(step.text) & shared else 1
+        return LEAST + 4 if operands(step.text) & shared else 1
     if step.text == "returns 0":
         return 1
     score = 0

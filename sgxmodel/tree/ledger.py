@@ -73,7 +73,9 @@ def ledger(title: str, steps: Iterable[Step]) -> str:
 
 def pointers(fields: Sequence[str]) -> str:
     """Who points to an object that nobody freed."""
-    known = list(dict.fromkeys(field.removesuffix(".next").removesuffix(".prev") for field in fields))
+    known = list(
+        dict.fromkeys(field.removesuffix(".next").removesuffix(".prev") for field in fields)
+    )
     if not known:
         return "nothing points to it any more"
     more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""

@@ -139,7 +139,7 @@ class Runner:
         """Where the driver was; outside of it, which call of user space or which task it is."""
         if raw.pc:
             return self.names.place(raw.pc).function
-        if raw.call >= 0:
+        if 0 <= raw.call < len(self.plan.texts):
             return user_function(self.plan.texts[raw.call])
         task = self.plan.tasks[raw.task]
         return "the set-up" if task == "setup" else task

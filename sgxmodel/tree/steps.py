@@ -44,7 +44,7 @@ ACCESSES = ("read ", "store ", "write ")
 ACCESS = re.compile(r"(read|store|write) (.+?(?: \d+\S*)?) (\S.*)")
 POINTERS = re.compile(r"\.(next|prev)$")
 """Links of lists: the list operation says it."""
-WHOLE = re.compile(r"\.(next|lock\.name|counter|bits\[0\])(?=[,) ]|$)")
+WHOLE = re.compile(r"\.(next|phys_addr|lock\.name|counter|bits\[0\])(?=[,) ]|$)")
 """The first member of a list head, an XArray, a counter: the object itself is meant."""
 BIT = re.compile(r"(set|clear|test)_bit\((\d+), ")
 PTE = re.compile(r"store \S+\.pte\[(\d+)\] (\d+) -> (\d+)")
@@ -117,6 +117,7 @@ def _kept(step: Step, focus: set[str], said: str, blamed: str) -> bool:
 
 
 def task_of(runner: Runner, number: int) -> str:
+    """The name of a task; the scenario's come first."""
     tasks = runner.plan.tasks
     return tasks[number] if number < len(tasks) else SETUP
 

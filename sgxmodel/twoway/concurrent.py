@@ -26,8 +26,8 @@ from sgxmodel.tree.binding import Engine, TreeError
 from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan as numbers
 from sgxmodel.tree.plan import result_text
-from sgxmodel.tree.steps import Event, events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.tree.steps import Event, events
 from sgxmodel.twoway.compare import Plan
 from sgxmodel.twoway.follow import Answer, Follow, Outcome
 from sgxmodel.twoway.moves import FINE, LOCKS, Move, of_tree

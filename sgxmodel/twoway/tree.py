@@ -8,8 +8,8 @@ from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan, result_text
-from sgxmodel.tree.steps import events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.tree.steps import events
 from sgxmodel.twoway.state import STUCK, After
 
 

@@ -88,7 +88,7 @@ static int told(const void *addr, size_t size)
 
 void trace_access(const void *addr, size_t size, int write)
 {
-	if (!told(addr, size))
+	if (keep->trace_on != TRACE_EVENTS || on_a_stack(addr) || !told(addr, size))
 		return;
 	if (!write) {
 		trace_event(NULL, "read %s %s", object_field(addr),

@@ -69,7 +69,7 @@ static const char *index_text(unsigned long index)
 	if (index >> 20 && (index >> 20) <= ENG_ENCLAVES)
 		snprintf(text, sizeof(text), "page %lu", index & 0xfffff);
 	else
-		snprintf(text, sizeof(text), "%lu", index);
+		snprintf(text, sizeof(text), index >> 20 ? "0x%lx" : "%lu", index);
 	return text;
 }
 
