@@ -53,6 +53,8 @@ def scores(trace: Trace) -> list[int]:
         + (TELLING if race and ALL_PAGES.match(step.text) else 0)
         for step, marked in zip(steps, decisive(trace), strict=True)
     ]
+    for i in _last_round(trace):
+        out[i] += 0 if LOCKS.match(steps[i].text) else DECIDES
     for i in (*ends, *begins):
         out[i] += MUST
         for near in range(1, NEAR + 1):
@@ -60,6 +62,16 @@ def scores(trace: Trace) -> list[int]:
                 if 0 <= j < len(steps) and out[j] >= LEAST:
                     out[j] += NEAR + 1 - near
     return out
+
+
+def _last_round(trace: Trace) -> list[int]:
+    """Of a loop that does not end: the task's steps from one end of a round to the next."""
+    steps = trace.steps
+    mine = [i for i, step in enumerate(steps) if step.task == steps[-1].task]
+    again = [i for i in mine[:-1] if steps[i].text == steps[-1].text]
+    if trace.invariant != "14-progress" or not again:
+        return []
+    return [i for i in mine if i > again[-1]]
 
 
 def decisive(trace: Trace) -> list[bool]:
