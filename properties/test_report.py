@@ -156,7 +156,7 @@ def test_a_step_of_a_tree_has_its_place() -> None:
     [step] = trace_of("T1").steps
     step = attrs.evolve(step, file="arch/x86/kernel/cpu/sgx/main.c", lineno=353)
     lines = interleaving(attrs.evolve(EMPTY, steps=(step,)))
-    assert lines[0].startswith("Lines of arch/x86/kernel/cpu/sgx/")
+    assert lines[0] == "Files: arch/x86/kernel/cpu/sgx."
     assert lines[-1] == f"{'  op_T1(1)':<70}main.c:353"
     other = attrs.evolve(step, task="T2", text="spin_lock(sgx_reclaimer_lock)")
     lines = interleaving(attrs.evolve(EMPTY, steps=(step, other)))
@@ -178,8 +178,30 @@ def test_a_star_is_on_what_changes_the_object_of_the_violation() -> None:
             step(5, "spin_unlock(l)"),
         ),
     )
-    starred = [line[2:] for line in interleaving(trace) if line.startswith("*")]
+    starred = [line[2:] for line in interleaving(trace) if line.startswith("* ")]
     assert starred == ["list_del(EPC page 2)", "EPC page 2.flags: TRACKED -> 0"]
+
+
+def test_of_a_loop_without_end_the_last_round_is_shown() -> None:
+    def step(number: int, text: str) -> Step:
+        return Step(number, "T1", "touch A 0", "f", "", 0, text)
+
+    round_ = ["a_look()", *(f"read x{i}" for i in range(30)), "told()"]
+    steps = tuple(step(i, text) for i, text in enumerate(round_ * 5))
+    trace = attrs.evolve(EMPTY, invariant="14-progress", steps=steps)
+    lines = [line.strip() for line in interleaving(trace)]
+    assert lines[-len(round_) :] == round_
+
+
+def test_what_a_task_has_at_hand_is_marked_where_a_violation_names_nothing() -> None:
+    steps = (
+        Step(1, "T1", "touch A 0", "f", "", 0, "shmem_truncate_range(backing page 5)"),
+        Step(2, "T1", "touch A 0", "f", "", 0, "shmem_truncate_range(backing page 7)"),
+        Step(3, "T2", "touch A 1", "g", "", 0, "ELDU(EPC page 2, backing page 5)", "#GP"),
+    )
+    lines = interleaving(attrs.evolve(EMPTY, title="WARNING: ELDU failed", steps=steps))
+    assert [line for line in lines if line.startswith("* ")][0].endswith("page 5)")
+    assert not any(line.startswith("* ") and "page 7" in line for line in lines)
 
 
 def test_locks_that_nobody_else_takes_are_left_out() -> None:

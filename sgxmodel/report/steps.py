@@ -50,11 +50,13 @@ def _is_earlier(step: Step) -> bool:
 
 def _key(trace: Trace) -> list[str]:
     """Where the files are, and what a star says."""
+    said = []
+    if any(decisive(trace)):
+        said.append("*: acts on what the violation is about.")
     folders = {s.file.rpartition("/")[0] for s in trace.steps if s.file.startswith(DRIVER)}
-    out = []
-    if len(folders) == 1:
-        out = prose(f"Lines of {folders.pop()}/; * changes what the violation is about.")
-    return [*out, ""] if out else []
+    if folders:
+        said.append(f"Files: {', '.join(sorted(folders))}.")
+    return [*prose(" ".join(said)), ""] if said else []
 
 
 # -- selection --------------------------------------------------------------------------------

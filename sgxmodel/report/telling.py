@@ -14,6 +14,13 @@ DECIDES = 40
 NEAR = 5
 """Steps on either side of a switch that tell more than others."""
 
+HAND = 8
+"""Steps of a task that tell what it works on."""
+OBJECT = re.compile(r"(EPC page|backing page|PTE of page|memcg) \d+|\w+#\d+")
+MODEL = re.compile(r"[a-z]+\d+|encl")
+"""What has a number of its own; titles have other words in capitals, too."""
+DESTROYS = ("kfree(", "xa_erase(", "shmem_truncate_range(", "drop(")
+
 LOCKS = re.compile(
     r"(spin_(un)?lock|mutex_(un)?lock|mmap_(un|read_|write_)lock|(up|down)_(read|write)"
     r"|srcu_read_(un)?lock)\("
@@ -79,7 +86,8 @@ def decisive(trace: Trace) -> list[bool]:
     focus = _focus(trace)
     named = focus_of(f"{trace.title}\n{trace.message}") | set(GUESSES.get(trace.invariant, ()))
     said = f"{trace.title}\n{trace.message}"
-    return [_decides(step, named & focus, said) for step in trace.steps]
+    about = {name for name in named if is_object(name)} or {n for n in focus if is_object(n)}
+    return [_decides(step, about, said) for step in trace.steps]
 
 
 def _decides(step: Step, named: set[str], said: str) -> bool:
@@ -87,7 +95,7 @@ def _decides(step: Step, named: set[str], said: str) -> bool:
         return True
     if LOCKS.match(step.text):
         return False
-    acts = step.changes or step.text.startswith(("kfree(", "xa_erase(", "xa_insert("))
+    acts = step.changes or step.text.startswith((*DESTROYS, "xa_insert("))
     blamed = step.file and f"{step.file}:{step.lineno}" in said
     about = objects(operands(step.text) | names_in(step.result)) | _changed(step)
     return bool(about & named and (acts or blamed))
@@ -111,6 +119,7 @@ def _score(step: Step, focus: set[str], beside: set[str], shared: set[str]) -> i
     score = 0
     if about & focus:
         score = 25 if step.text.startswith("read ") else 50
+        score += DECIDES if step.text.startswith(DESTROYS) else 0
     elif names_in(step.result) & focus:
         score = 25
     elif about & beside and step.changes:
@@ -135,7 +144,21 @@ def _focus(trace: Trace) -> set[str]:
     for step in trace.steps:
         if step.task == trace.steps[-1].task and step.result.startswith("-E"):
             names |= objects(operands(step.text))
+    if not any(map(is_object, names)):
+        names |= _at_hand(trace)
     return names
+
+
+def is_object(name: str) -> bool:
+    """Whether a name is one of something that steps act on, and no word of a sentence."""
+    return bool(OBJECT.match(name)) or "_" in name or bool(MODEL.fullmatch(name))
+
+
+def _at_hand(trace: Trace) -> set[str]:
+    """Where a violation names nothing: what its task has just worked on."""
+    mine = [s for s in trace.steps if s.task == trace.steps[-1].task and not LOCKS.match(s.text)]
+    names = objects({n for s in mine[-HAND:] for n in operands(s.text)})
+    return {name for name in names if OBJECT.match(name)}
 
 
 def _beside(steps: tuple[Step, ...], focus: set[str]) -> set[str]:

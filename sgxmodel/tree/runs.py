@@ -120,11 +120,12 @@ class Runner:
             tuple((p.step, p.what) for p in result.choices[: result.nchoice]),
         )
         return [
-            Found(self._violation(raw), schedule, memory, result.preemptions, raw.step)
+            Found(self.violation(raw), schedule, memory, result.preemptions, raw.step)
             for raw in result.found[: result.nfound]
         ]
 
-    def _violation(self, raw: RawFinding) -> Violation:
+    def violation(self, raw: RawFinding) -> Violation:
+        """A finding of the engine, named."""
         if raw.a:
             return self._race(raw)
         function = raw.func.decode() or self._function(raw)

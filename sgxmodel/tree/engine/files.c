@@ -221,7 +221,7 @@ struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long in
 		}
 		page->swapped = 0;
 		sometimes(SEEN_SWAPPED_IN);
-		TRACE("backing page %lu is read from swap", index);
+		TRACE("swap_in(backing page %lu)", index);
 	}
 	page_cache(file);
 	if (!page->refs++)
@@ -248,7 +248,7 @@ void eng_shmem_truncate(struct inode *inode, unsigned long start, unsigned long 
 		backings[file->shmem].page[i] = NULL;
 		page->file = NULL;
 		sometimes(SEEN_TRUNCATED);
-		TRACE("backing page %lu is truncated", page->index);
+		TRACE("shmem_truncate_range(backing page %lu)", page->index);
 		if (!page->refs)
 			free_page(page);
 	}
@@ -267,11 +267,11 @@ static void shrink_page(struct page **at)
 	} else if (eng_memchr_inv(page->data, 0, 4096)) {
 		page->swapped = 1;
 		sometimes(SEEN_SWAPPED);
-		TRACE("backing page %lu goes to swap", page->index);
+		TRACE("swap_out(backing page %lu)", page->index);
 	} else {
 		*at = NULL;
 		sometimes(SEEN_DROPPED);
-		TRACE("backing page %lu, clean, is dropped", page->index);
+		TRACE("drop(backing page %lu) :: it was clean", page->index);
 		free_page(page);
 	}
 }
