@@ -132,7 +132,7 @@ def test_bytes_that_end_lines_do_not_break_a_trace(tmp_path: Path) -> None:
 
 def test_a_task_releases_all_files_that_its_call_gave_up(tree: Path) -> None:
     it = runner(tree, TWO_FILES)
-    gone, released = "the last reference on the file is gone", "kfree(sgx_vepc"
+    gone, released = "fput() :: the last reference on the file is gone", "kfree(sgx_vepc"
     both = 0
     for seed in range(60):
         lines = events(it.walked(seed, 16000))

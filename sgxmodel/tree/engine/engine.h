@@ -157,7 +157,6 @@ struct keep {
 	struct eng_config config;
 	struct eng_call calls[ENG_CALLS];
 	int ncalls;
-	int trace_on;			/* enum trace_kind; asked as often as the schedule */
 	struct eng_schedule schedule;
 	struct eng_result result;
 	int allowed_cnt[ENG_CALLS];
@@ -165,6 +164,7 @@ struct keep {
 	int counted[ENG_CALLS][8];	/* results of each call, and how often */
 	u64 count[ENG_CALLS][8];
 	char error[400];
+	int trace_on;			/* enum trace_kind */
 	char *trace;
 	size_t trace_len, trace_cap;
 	void *main_sp;
@@ -232,10 +232,11 @@ enum trace_kind { TRACE_NONE, TRACE_EVENTS, TRACE_CALLS, TRACE_REST };
 /* What only a reader wants: comparisons with the model do without. */
 #define DETAIL(...)								\
 	do {									\
-		if (keep->trace_on == TRACE_EVENTS)				\
+		if (eng_tracing)						\
 			trace_event(NULL, __VA_ARGS__);				\
 	} while (0)
-/* trace.c */
+/* trace.c: whether details are told; the driver's own code asks, too */
+extern int eng_tracing;
 void trace_access(const void *addr, size_t size, int write);
 void trace_store_done(void);
 void sometimes(int what);

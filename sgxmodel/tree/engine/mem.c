@@ -410,7 +410,7 @@ int mem_check_leaks(void)
 			first = &blocks[i];
 		count++;
 	}
-	if (first && keep->trace_on == TRACE_EVENTS)
+	if (first && eng_tracing)
 		tell_holders(first);
 	if (first)
 		violate("20-end", first->func, "%s was never freed\nallocated in %s(); "

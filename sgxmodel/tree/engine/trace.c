@@ -12,6 +12,8 @@ struct list_head {
 	struct list_head *next, *prev;
 };
 
+int eng_tracing;			/* set as each run begins */
+
 #define LONG 256			/* no list is longer */
 
 /* -- values --------------------------------------------------------------------------------- */
@@ -88,7 +90,7 @@ static int told(const void *addr, size_t size)
 
 void trace_access(const void *addr, size_t size, int write)
 {
-	if (keep->trace_on != TRACE_EVENTS || on_a_stack(addr) || !told(addr, size))
+	if (on_a_stack(addr) || !told(addr, size))
 		return;
 	if (!write) {
 		trace_event(NULL, "read %s %s", object_field(addr),
@@ -156,7 +158,7 @@ void eng_list_op(const char *op, const struct list_head *entry, const struct lis
 	const char *was;
 	char head[240];
 
-	if (keep->trace_on != TRACE_EVENTS || !W.running || W.quiet)
+	if (!W.running || W.quiet)
 		return;
 	HERE();
 	was = where(entry, &from);
@@ -182,7 +184,7 @@ void eng_list_splice(const char *op, const struct list_head *list, const struct 
 {
 	char from[240];
 
-	if (keep->trace_on != TRACE_EVENTS || !W.running || W.quiet)
+	if (!W.running || W.quiet)
 		return;
 	HERE();
 	snprintf(from, sizeof(from), "%s", place(list));
@@ -195,7 +197,7 @@ void eng_list_look(const char *op, const struct list_head *head)
 {
 	char list[240];
 
-	if (keep->trace_on != TRACE_EVENTS || !W.running || W.quiet || !readable(head))
+	if (!W.running || W.quiet || !readable(head))
 		return;
 	HERE();
 	snprintf(list, sizeof(list), "%s", place(head));

@@ -40,7 +40,7 @@ access(const void *addr, size_t size, int write, int plain, const void *pc)
 {
 	if (!W.running || W.quiet)
 		return;
-	if (__builtin_expect(keep->trace_on, 0))
+	if (__builtin_expect(eng_tracing, 0))
 		traced(addr, size, write, plain, pc);
 	else
 		checked(addr, size, write, plain, pc);
