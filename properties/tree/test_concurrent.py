@@ -19,8 +19,8 @@ from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.text import parse
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.plan import plan
-from sgxmodel.tree.record import events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.tree.steps import events
 from sgxmodel.twoway.compare import Pair
 from sgxmodel.twoway.concurrent import UNDECIDED, Apart, RefusedError, Seen, Threads
 from sgxmodel.twoway.model import settle

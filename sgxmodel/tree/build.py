@@ -25,6 +25,7 @@ from sgxmodel.errors import TreeError
 from sgxmodel.tree.confine import SYSTEM_CALLS, Library, confined, must_be_possible
 from sgxmodel.tree.scan import must_not_name, unseen
 from sgxmodel.tree.source import HEADERS, PARTS, Source
+from sgxmodel.tree.values import table
 
 VERSION = "1"
 KEPT = 200
@@ -287,6 +288,7 @@ def _unity(source: Source) -> str:
             '#include "probe.c"',
             '#include "ioctls.c"',
             '#include "observe.c"',
+            table(source.text()),
             "",
         ]
     )

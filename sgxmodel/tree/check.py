@@ -15,7 +15,7 @@ from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
 from sgxmodel.trace.events import Trace
 from sgxmodel.tree.api import BOUNDED, PCT, WALK
 from sgxmodel.tree.binding import Engine
-from sgxmodel.tree.minimise import again, minimise
+from sgxmodel.tree.minimise import Met, again, minimise, telling
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.record import record
 from sgxmodel.tree.runs import Found, Key, Runner
@@ -165,9 +165,11 @@ class Search:
             found = again(self.runner, key, best.schedule, best.memory)
             if found is None or not stands(self.runner, found):
                 return None
-            small = minimise(self.runner, key, found, deadline)
+            met: Met = {}
+            small = minimise(self.runner, key, found, deadline, met)
             if stands(self.runner, small):
-                return small
+                more = telling(self.runner, key, small, met)
+                return more if stands(self.runner, more) else small
         return None
 
     def minimal(self, deadline: float | None) -> list[Found]:

@@ -35,6 +35,11 @@ SYSTEM_CALL = re.compile(r"makes system call (-?\d+)")
 RESULT = re.compile(r"\bwith (-\d+|100[123]|\d{5,})(?!\d)")
 
 
+def user_function(call: str) -> str:
+    """What stands for user space, as in the model: ``user_touch``."""
+    return f"user_{call.partition(' ')[0].replace('-', '_')}"
+
+
 @attrs.frozen
 class Found:
     """A run that violates something: all that is needed to repeat it."""
@@ -141,23 +146,33 @@ class Runner:
             tuple((p.step, p.what) for p in result.choices[: result.nchoice]),
         )
         return [
-            Found(self._violation(raw), schedule, memory, result.preemptions, raw.step)
+            Found(self.violation(raw), schedule, memory, result.preemptions, raw.step)
             for raw in result.found[: result.nfound]
         ]
 
-    def _violation(self, raw: RawFinding) -> Violation:
+    def violation(self, raw: RawFinding) -> Violation:
+        """A finding of the engine, named."""
         id = raw.id.decode("ascii", "replace")
         if id not in INVARIANTS:
-            return SystemCall("?", "the driver writes into the results of the check", FORGED)
+            return SystemCall("engine", "the driver writes into the results of the check", FORGED)
         if raw.a:
             return self._race(raw)
-        function = raw.func.decode("ascii", "replace") or self.names.place(raw.pc or 0).function
+        function = raw.func.decode("ascii", "replace") or self._function(raw)
         title = self.plan_names(raw.title.decode("ascii", "replace"))
         message = self.plan_names(raw.message.decode("ascii", "replace"))
         where = self.names.place(raw.line or 0)
         if raw.id == b"6-references" and where.lineno:
             message += f"{'; ' * bool(message)}at {where.file}:{where.lineno}"
         return INVARIANTS[raw.id.decode()](function, title, message)
+
+    def _function(self, raw: RawFinding) -> str:
+        """Where the driver was; outside of it, which call of user space or which task it is."""
+        if raw.pc:
+            return self.names.place(raw.pc).function
+        if 0 <= raw.call < len(self.plan.texts):
+            return user_function(self.plan.texts[raw.call])
+        task = self.plan.tasks[raw.task]
+        return "the set-up" if task == "setup" else task
 
     def _race(self, raw: RawFinding) -> Violation:
         """Named by both places."""
@@ -169,6 +184,10 @@ class Runner:
         for mark, place in zip(("$A", "$B"), places, strict=True):
             message = message.replace(mark, f"{place.function}() ({place.file}:{place.lineno})")
         return INVARIANTS[raw.id.decode()](self.names.place(raw.pc).function, title, message)
+
+    def enumerator(self, prefix: str, value: int) -> str:
+        """What the driver calls a number: ``SGX_ENCL_CREATED``."""
+        return fields.enumerator(self.engine.library.path, prefix, value)
 
     def plan_names(self, text: str) -> str:
         """The engine numbers tasks and results; a scenario names them."""

@@ -25,8 +25,8 @@ from sgxmodel.scenario.model import Scenario, TaskLine
 from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.plan import plan as numbers
 from sgxmodel.tree.plan import result_text
-from sgxmodel.tree.record import Event, events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.tree.steps import Event, events
 from sgxmodel.twoway.compare import Plan
 from sgxmodel.twoway.follow import Answer, Follow, Outcome
 from sgxmodel.twoway.moves import FINE, LOCKS, Move, of_tree

@@ -7,8 +7,8 @@ from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.plan import plan, result_text
-from sgxmodel.tree.record import events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.tree.steps import events
 from sgxmodel.twoway.state import STUCK, After
 
 

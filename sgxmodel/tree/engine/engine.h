@@ -218,9 +218,29 @@ void violate(const char *id, const char *func, const char *fmt, ...)
 void fatal(const char *id, const char *func, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4), noreturn));
 void trace_event(const void *pc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Where an event happens: the task, its step, the driver's function and line. */
+struct trace_place {
+	u32 step;
+	int task, call;
+	const void *entry, *line;
+};
+
+struct trace_place trace_here(void);
+void trace_event_at(const struct trace_place *at, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 /* Events; with the state after each call, too; or when all calls have returned. */
 enum trace_kind { TRACE_NONE, TRACE_EVENTS, TRACE_CALLS, TRACE_REST };
 #define TRACE(...) do { if (keep->trace_on) trace_event(NULL, __VA_ARGS__); } while (0)
+/* What only a reader wants: comparisons with the model do without. */
+#define DETAIL(...)								\
+	do {									\
+		if (eng_tracing)						\
+			trace_event(NULL, __VA_ARGS__);				\
+	} while (0)
+/* trace.c: whether details are told; the driver's own code asks, too */
+extern int eng_tracing;
+void trace_access(const void *addr, size_t size, int write);
+void trace_store_done(void);
 void sometimes(int what);
 const char *driver_function(void);
 
@@ -253,6 +273,8 @@ void mem_mark_baseline(void);
 int mem_check_leaks(void);
 const char *object_name(const void *addr);
 const char *object_field(const void *addr);
+const char *object_kind(const void *addr, size_t *offset);
+int readable(const void *addr);
 void *engine_alloc(size_t size, const char *what);
 void engine_free(void *ptr);
 int state_init(void);
