@@ -202,20 +202,22 @@ def check_command(
         checked, interrupted = _run(
             len(scenarios), scenarios, lambda runs: check_target(plan, runs)
         )
-    if save_known and not interrupted:
-        known.write(save_known, known.kinds(checked))
+    kinds = known.kinds(checked)
     checked = [known.without(c, old) for c in checked]
     entries, problems = files.save(traces, target, ((c.result, c.traces) for c in checked))
     note = "interrupted" if interrupted else ""
     whole = not names and not interrupted
-    if json_file:
-        _write_json(
-            json_file, target, entries, note, _coverage(target, entries) if counts else None
-        )
-    if json_file != "-":
+    if json_file == "-":
+        click.echo(_json(target, entries, note, counts), nl=False)
+    else:
         _print(target, entries, note, counts, whole)
     for problem in problems:
         click.echo(f"sgxmodel: {problem}", err=True)
+    # Files that may fail come last: nothing else is lost then.
+    if save_known and not interrupted:
+        known.write(save_known, kinds)
+    if json_file not in (None, "-"):
+        _write(Path(str(json_file)), _json(target, entries, note, counts))
     return INTERRUPTED if interrupted else worst(e.verdict for e in entries).status
 
 
@@ -305,18 +307,17 @@ def _run_tree(plan: TreePlan, json_file: str | None) -> tuple[list[Checked], boo
         raise
 
 
-def _write_json(
-    name: str, target: str, entries: list[summary.Entry], note: str, seen: list[Row] | None
-) -> None:
+def _json(target: str, entries: list[summary.Entry], note: str, counts: bool) -> str:
     verdict = worst([*(e.verdict for e in entries), *([Verdict.INCONCLUSIVE] if note else ())])
-    document = json.document(target, entries, note, verdict, seen)
-    if name == "-":
-        click.echo(document, nl=False)
-        return
+    seen = _coverage(target, entries) if counts else None
+    return json.document(target, entries, note, verdict, seen)
+
+
+def _write(file: Path, document: str) -> None:
     try:
-        Path(name).write_text(document, encoding="ascii")
+        file.write_text(document, encoding="ascii")
     except OSError as error:
-        raise UserError(f"{name}: cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{file}: cannot be written: {error.strerror or error}") from None
 
 
 def _print(target: str, entries: list[summary.Entry], note: str, counts: bool, whole: bool) -> None:

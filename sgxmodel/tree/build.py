@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import resources
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import attrs
 
+from sgxmodel import scratch
 from sgxmodel.tree.binding import TreeError
 from sgxmodel.tree.source import HEADERS, PARTS, Source
 
@@ -84,8 +84,7 @@ def compiler(command: str | None = None) -> Compiler:
 
 def cache_directory() -> Path:
     """Where built libraries are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "sgxmodel" / "trees"
+    return scratch.cache() / "trees"
 
 
 def build(source: Source, cc: Compiler | None = None, cache: Path | None = None) -> Path:
@@ -94,8 +93,8 @@ def build(source: Source, cc: Compiler | None = None, cache: Path | None = None)
     cache = cache or cache_directory()
     library = cache / f"{_hash(cc, source.files() + _own_files())}.so"
     if not library.is_file():
-        with tempfile.TemporaryDirectory(prefix="sgxmodel-build-") as scratch:
-            _keep(built_in(Path(scratch), source, cc, cache), library)
+        with scratch.scratch() as folder:
+            _keep(built_in(folder, source, cc, cache), library)
         _prune(cache)
     with suppress(OSError):  # somebody else's cache, or just pruned
         os.utime(library)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from sgxmodel.errors import ScenarioError, TraceError
 from sgxmodel.scenario import text
 from sgxmodel.search.record import Answer, ReplayResult
 from sgxmodel.search.schedule import Schedule
+from sgxmodel.search.workers import pool
 from sgxmodel.trace.events import Trace
 from sgxmodel.tree.binding import Engine, TreeError
 from sgxmodel.tree.build import build, compiler
@@ -43,8 +43,8 @@ def replay(
         library = build(source, compiler(command))
     trace = attrs.evolve(trace, target=target, patches=tuple(map(str, patches or ())))
     try:
-        with ProcessPoolExecutor(1) as pool:
-            return pool.submit(_replay, library, trace).result()
+        with pool(1) as alone:
+            return alone.submit(_replay, library, trace).result()
     except BrokenProcessPool:
         raise TreeError(f"{target}: the driver took the process down that ran it") from None
 

@@ -9,13 +9,13 @@ import re
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import attrs
 
+from sgxmodel.scratch import scratch
 from sgxmodel.tree.binding import TreeError
 
 DRIVER = Path("arch/x86/kernel/cpu/sgx")
@@ -66,8 +66,8 @@ def find(path: str | Path, name: str | None = None) -> Source:
 def opened(target: str, patches: Sequence[Path] = ()) -> Iterator[Source]:
     """A directory, or ``directory@revision`` of git; with patches, a copy that has them."""
     directory, at, revision = target.rpartition("@")
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-") as scratch:
-        copy = Path(scratch) / "tree"
+    with scratch() as folder:
+        copy = folder / "tree"
         if at and not Path(target).expanduser().is_dir():
             _checkout(Path(directory).expanduser(), revision, copy)
             source = find(copy, target)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import hashlib
 import os
 import resource
-import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,9 @@ import attrs
 from sgxmodel.errors import UserError
 from sgxmodel.invariants.base import Violation
 from sgxmodel.mutate.fate import PROMISE, TWO_WAY, Fate, Verdict
+from sgxmodel.processes import end_with
 from sgxmodel.scenario.model import Scenario
+from sgxmodel.scratch import scratch
 from sgxmodel.tree.binding import Engine, TreeError
 from sgxmodel.tree.build import built_in, cache_directory, compiler
 from sgxmodel.tree.check import Search
@@ -120,8 +121,7 @@ def judge(job: TreeJob) -> Verdict:
 
 
 def _judged(job: TreeJob) -> Verdict:
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-mutant-") as scratch:
-        folder = Path(scratch)
+    with scratch() as folder:
         try:
             library, code = compiled(Path(job.root), job.file, job.content, folder / "mutant")
         except TreeError as error:
@@ -140,14 +140,14 @@ def _judged(job: TreeJob) -> Verdict:
         return Verdict(job.id, Fate.SURVIVED, schedules=runs, why=why)
 
 
-def compiled(root: Path, file: str, content: bytes | None, scratch: Path) -> tuple[Path, str]:
+def compiled(root: Path, file: str, content: bytes | None, folder: Path) -> tuple[Path, str]:
     """(library, hash of the driver's code) of a tree with one file changed."""
-    scratch.mkdir()
-    source = copied(find(root), scratch / "tree")
+    folder.mkdir()
+    source = copied(find(root), folder / "tree")
     if content is not None:
         (source.driver / file).write_bytes(content)
-    library = built_in(scratch, source, compiler(), cache_directory())
-    return library, code_hash(scratch / "unity.o")
+    library = built_in(folder, source, compiler(), cache_directory())
+    return library, code_hash(folder / "unity.o")
 
 
 def code_hash(path: Path) -> str:
@@ -256,16 +256,18 @@ def _noticed(
         )
 
 
-def reached(job: TreeJob, scratch: Path) -> bool:
+def reached(job: TreeJob, folder: Path) -> bool:
     """Whether some scenario comes to the change: a trap there is found, or ends a process."""
     try:
-        library, _ = compiled(Path(job.root), job.file, job.trap, scratch)
+        library, _ = compiled(Path(job.root), job.file, job.trap, folder)
     except UserError:
         return True  # nowhere to put a trap: nothing is claimed
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
         found = 1
         try:
+            end_with(parent)
             searched(attrs.evolve(job, runs=FIRST, without=()), library)
             found = 0
         finally:
@@ -278,8 +280,8 @@ def clean_of(
     root: str, scenarios: tuple[Scenario, ...], runs: int, seed: int, oracle: Oracle | None = None
 ) -> Clean:
     """What the clean tree is like."""
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-clean-") as scratch:
-        library, code = compiled(Path(root), "", None, Path(scratch) / "clean")
+    with scratch() as folder:
+        library, code = compiled(Path(root), "", None, folder / "clean")
         engine = Engine(library)
         names = Names(engine.library, engine.base)
         known: dict[str, frozenset[Key]] = {}
