@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sgxmodel.errors import UserError
@@ -45,6 +45,8 @@ def scratch() -> Iterator[Path]:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         os.close(lock)  # last: what is locked nobody else removes
+        with suppress(OSError), _alone(folder.parent):
+            _sweep(folder.parent)  # of processes that this one has ended
 
 
 def _new(home: Path) -> Path:
@@ -56,15 +58,11 @@ def held(make: Callable[[Path], Path] = _new) -> tuple[Path, int]:
     home = cache() / "scratch"
     try:
         home.mkdir(parents=True, exist_ok=True)
-        everything = _open(home)
-        try:
-            fcntl.flock(everything, fcntl.LOCK_EX)  # nobody sees a directory that is not locked yet
+        with _alone(home):  # nobody sees a directory that is not locked yet
             _sweep(home)
             folder = make(home)
             lock = _open(folder)
             fcntl.flock(lock, fcntl.LOCK_EX)
-        finally:
-            os.close(everything)
     except OSError as error:
         why = error.strerror or error
         raise ScratchError(
@@ -72,6 +70,16 @@ def held(make: Callable[[Path], Path] = _new) -> tuple[Path, int]:
             "XDG_CACHE_HOME names another one"
         ) from None
     return folder, lock
+
+
+@contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    everything = _open(home)
+    try:
+        fcntl.flock(everything, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(everything)
 
 
 def _open(folder: Path) -> int:

@@ -207,17 +207,21 @@ def check_command(
     entries, problems = files.save(traces, target, ((c.result, c.traces) for c in checked))
     note = "interrupted" if interrupted else ""
     whole = not names and not interrupted
+    document = _json(target, entries, note, counts) if json_file else ""
+    # Standard output comes last, and a file that cannot be written does not keep it back.
+    lost = []
+    if save_known and not interrupted:
+        lost += _problem(known.write, save_known, kinds)
+    if json_file not in (None, "-"):
+        lost += _problem(_write, Path(str(json_file)), document)
     if json_file == "-":
-        click.echo(_json(target, entries, note, counts), nl=False)
+        click.echo(document, nl=False)
     else:
         _print(target, entries, note, counts, whole)
-    for problem in problems:
+    for problem in (*problems, *lost):
         click.echo(f"sgxmodel: {problem}", err=True)
-    # Files that may fail come last: nothing else is lost then.
-    if save_known and not interrupted:
-        known.write(save_known, kinds)
-    if json_file not in (None, "-"):
-        _write(Path(str(json_file)), _json(target, entries, note, counts))
+    if lost:
+        return Verdict.ERROR.status
     return INTERRUPTED if interrupted else worst(e.verdict for e in entries).status
 
 
@@ -311,6 +315,15 @@ def _json(target: str, entries: list[summary.Entry], note: str, counts: bool) ->
     verdict = worst([*(e.verdict for e in entries), *([Verdict.INCONCLUSIVE] if note else ())])
     seen = _coverage(target, entries) if counts else None
     return json.document(target, entries, note, verdict, seen)
+
+
+def _problem(write: Callable[..., None], *args: Any) -> list[str]:
+    """What goes wrong there, if something does."""
+    try:
+        write(*args)
+    except UserError as error:
+        return [str(error)]
+    return []
 
 
 def _write(file: Path, document: str) -> None:

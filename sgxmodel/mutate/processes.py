@@ -128,13 +128,17 @@ class Processes(Executor):
         send.close()
         return receive, process
 
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """An interrupt does not wait for work that nobody asks for any more."""
+        self.shutdown(wait=kind is None, cancel_futures=kind is not None)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Without ``wait`` the processes are ended at once."""
+        """Without ``wait`` the processes are ended at once; that much is waited for."""
         if not wait:
             self.stopped = True
             for pid in tuple(self.running):
                 _end(pid)
-        self.threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+        self.threads.shutdown(cancel_futures=cancel_futures or not wait)
 
 
 def _end(pid: int) -> None:
