@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from sgxmodel.report.printable import printable
 from sgxmodel.testing import PROFILE_NAMES
 
 if TYPE_CHECKING:
@@ -216,9 +217,8 @@ class Findings:
             times = f"{len(findings)} time{'s' * (len(findings) > 1)}"
             name = smallest["class"]
             terminalreporter.line(f"{invariant} ({name}) in {function}(): {times}")
-            terminalreporter.line(f"    {smallest['title']}")
-            terminalreporter.line(f"    {smallest['example']}")
-            terminalreporter.line(f"    {smallest['item']}")
+            for line in (smallest["title"], smallest["example"], smallest["item"]):
+                terminalreporter.line(f"    {printable(line)}")
 
 
 def _size(finding: dict[str, Any]) -> tuple[list[float], str]:

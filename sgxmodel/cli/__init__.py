@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The command line.  Exit status: 0 passed, 1 violated, 2 error, 3 inconclusive.
+"""The command line.  Exit status: 0 passed, 1 violated, 2 error, 3 inconclusive, 128 + a signal.
 
 One file a command; the names of the commands are given here.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 import click
 
 from sgxmodel import __version__
+from sgxmodel.cli.base import Commands
 from sgxmodel.cli.check import check_command
 from sgxmodel.cli.compare import compare_command
 from sgxmodel.cli.listing import list_command
@@ -17,7 +18,7 @@ from sgxmodel.cli.replay import replay_command
 from sgxmodel.cli.show import show_command
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="sgxmodel")
 def main() -> None:
     """Check the Linux SGX EPC reclaimer, and patches to it, by controlled schedules."""

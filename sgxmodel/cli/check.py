@@ -207,18 +207,21 @@ def check_command(
             len(scenarios), scenarios, lambda runs: check_target(plan, runs)
         )
         base = _base(target, not names)
-    if save_known and not interrupted:
-        known.write(save_known, known.kinds(checked))
+    kinds = known.kinds(checked)
     checked = [known.without(c, old) for c in checked]
     entries, problems = files.save(traces, target, ((c.result, c.traces) for c in checked))
     note = "interrupted" if interrupted else ""
     found = screen.ordered(entries, base)
-    files.remember(traces, (f.path for f in found))
-    if json_file:
-        _write_json(
-            json_file, target, entries, note, _coverage(target, entries) if counts else None
-        )
-    if json_file != "-":
+    document = _json(target, entries, note, counts) if json_file else ""
+    # Standard output comes last, and a file that cannot be written does not keep it back.
+    lost = _problem(files.remember, traces, [f.path for f in found])
+    if save_known and not interrupted:
+        lost += _problem(known.write, save_known, kinds)
+    if json_file not in (None, "-"):
+        lost += _problem(_write, Path(str(json_file)), document)
+    if json_file == "-":
+        click.echo(document, nl=False)
+    else:
         if verbose:
             _print_all(target, entries, note)
         if counts:
@@ -228,8 +231,10 @@ def check_command(
         names_of_patches = tuple(map(str, patches))
         shown = screen.Screen(target, names_of_patches, entries, base, note, len(left))
         click.echo(shown.text(), nl=False)
-    for problem in problems:
+    for problem in (*problems, *lost):
         click.echo(f"sgxmodel: {problem}", err=True)
+    if lost:
+        return Verdict.ERROR.status
     return INTERRUPTED if interrupted else worst(e.verdict for e in entries).status
 
 
@@ -338,18 +343,26 @@ def _tell(unseen: tuple[str, ...], trusted: bool, left: tuple[str, ...]) -> None
         click.echo(f"sgxmodel: left out: {why}", err=True)
 
 
-def _write_json(
-    name: str, target: str, entries: list[summary.Entry], note: str, seen: list[Row] | None
-) -> None:
+def _json(target: str, entries: list[summary.Entry], note: str, counts: bool) -> str:
     verdict = worst([*(e.verdict for e in entries), *([Verdict.INCONCLUSIVE] if note else ())])
-    document = json.document(target, entries, note, verdict, seen)
-    if name == "-":
-        click.echo(document, nl=False)
-        return
+    seen = _coverage(target, entries) if counts else None
+    return json.document(target, entries, note, verdict, seen)
+
+
+def _problem(write: Callable[..., None], *args: Any) -> list[str]:
+    """What goes wrong there, if something does."""
     try:
-        Path(name).write_text(document, encoding="ascii")
+        write(*args)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def _write(file: Path, document: str) -> None:
+    try:
+        file.write_text(document, encoding="ascii")
     except OSError as error:
-        raise UserError(f"{name}: cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{file}: cannot be written: {error.strerror or error}") from None
 
 
 def _print_all(target: str, entries: list[summary.Entry], note: str) -> None:

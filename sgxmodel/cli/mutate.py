@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -15,6 +14,7 @@ import attrs
 import click
 
 from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded, trust_option
+from sgxmodel.cli.output import exact
 from sgxmodel.cli.progress import progress
 from sgxmodel.errors import UnknownNameError, UserError
 from sgxmodel.mutate import schema
@@ -32,6 +32,7 @@ from sgxmodel.mutate.show import shortest
 from sgxmodel.mutate.store import Store, setting
 from sgxmodel.report import mutants as report
 from sgxmodel.report import text
+from sgxmodel.report.json import dumps
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import MACHINES, SCENARIOS
 from sgxmodel.search.verdict import Verdict as Answer
@@ -188,7 +189,7 @@ class _Command:
         if self.applied:
             mutant = one(mutants, self.applied)
             if isinstance(mutant, TreeMutant):
-                click.echo(mutant.patch(), nl=False)  # a tree is an input: 'git am' takes it
+                exact(mutant.patch())  # a tree is an input: 'git am' takes it
                 return 0
             first, last = apply(mutant)
             click.echo(f"{mutant.path}: lines {first} to {last} rewritten: {mutant.what}")
@@ -312,10 +313,10 @@ class _Command:
         if self.html_file:
             write(self.html_file, schema.page(document, script))
         if self.json_file == "-":
-            click.echo(json.dumps(document))
+            click.echo(dumps(document))
         else:
             if self.json_file:
-                write(self.json_file, json.dumps(document, indent=1) + "\n")
+                write(self.json_file, dumps(document, indent=1) + "\n")
             unlisted = [m for m in mutants if m.id not in why] if not self.survivors else mutants
             for line in report.survivors(unlisted, known, why):
                 click.echo(line)

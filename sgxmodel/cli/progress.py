@@ -24,7 +24,7 @@ def progress(
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("{task.fields[runs]}"),
-        console=Console(stderr=True),
+        console=Console(file=sys.__stderr__),  # it draws, so it has the stream itself
         transient=True,
         auto_refresh=False,
     )

@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import resources
@@ -21,6 +20,7 @@ from pathlib import Path
 
 import attrs
 
+from sgxmodel import scratch
 from sgxmodel.errors import TreeError
 from sgxmodel.tree.confine import SYSTEM_CALLS, Library, confined, must_be_possible
 from sgxmodel.tree.scan import must_not_name, unseen
@@ -87,8 +87,7 @@ def compiler(command: str | None = None) -> Compiler:
 
 def cache_directory() -> Path:
     """Where built libraries are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "sgxmodel" / "trees"
+    return scratch.cache() / "trees"
 
 
 def build(
@@ -109,10 +108,10 @@ def build(
         must_be_possible(cell)
     beside = library.with_suffix(".unseen")
     if not library.is_file() or not beside.is_file():
-        with tempfile.TemporaryDirectory(prefix="sgxmodel-build-") as scratch:
-            made = built_in(Path(scratch), source, cc, cache, trusted)
-            (Path(scratch) / "unseen").write_text("\n".join(made.unseen), encoding="utf-8")
-            _keep(Path(scratch) / "unseen", beside)
+        with scratch.scratch() as folder:
+            made = built_in(folder, source, cc, cache, trusted)
+            (folder / "unseen").write_text("\n".join(made.unseen), encoding="utf-8")
+            _keep(folder / "unseen", beside)
             _keep(made.path, library)
         _prune(cache)
     for path in (library, beside):
@@ -126,23 +125,23 @@ def cell_of(cc: Compiler, cache: Path) -> Path:
     folder = cache / f"engine-{_hash(cc, _own_files())}"
     cell, names = folder / "cell", folder / SYSTEM_CALLS
     if not cell.is_file() or not names.is_file():
-        with tempfile.TemporaryDirectory(prefix="sgxmodel-cell-") as scratch:
-            made = Path(scratch) / "cell"
+        with scratch.scratch() as work:
+            made = work / "cell"
             files = sorted(map(str, own("cell").glob("*.c")))
             flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", f"-I{own('engine')}"]
             done = confined(None, [cc.command, *flags, *files, "-o", str(made), "-ldl"],
-                            writes=[Path(scratch)])  # fmt: skip
+                            writes=[work])  # fmt: skip
             if done.returncode:
                 raise TreeError(f"{cc.command}: the cell {_explain(done.stderr)}")
-            made.with_name(SYSTEM_CALLS).write_text(_system_calls(cc, Path(scratch)))
+            made.with_name(SYSTEM_CALLS).write_text(_system_calls(cc, work))
             _keep(made.with_name(SYSTEM_CALLS), names)
             _keep(made, cell)
     return cell
 
 
-def _system_calls(cc: Compiler, scratch: Path) -> str:
+def _system_calls(cc: Compiler, folder: Path) -> str:
     """A line a call of this machine: number, name."""
-    done = confined(None, [cc.command, "-dM", "-E", "-"], writes=[scratch],
+    done = confined(None, [cc.command, "-dM", "-E", "-"], writes=[folder],
                     given="#include <asm/unistd.h>\n")  # fmt: skip
     found = re.findall(r"^#define __NR_(\w+) (\d+)$", done.stdout, re.MULTILINE)
     return "".join(f"{number} {name}\n" for name, number in found)

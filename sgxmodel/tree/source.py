@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import attrs
 
 from sgxmodel.errors import TreeError
+from sgxmodel.scratch import scratch
 from sgxmodel.trace.events import Patch
 
 DRIVER = Path("arch/x86/kernel/cpu/sgx")
@@ -78,8 +78,8 @@ def _must_stay_inside(source: Source) -> None:
 def opened(target: str, patches: Sequence[Patch] = ()) -> Iterator[Source]:
     """A directory, or ``directory@revision`` of git; with patches, a copy that has them."""
     directory, at, revision = target.rpartition("@")
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-") as scratch:
-        copy = Path(scratch) / "tree"
+    with scratch() as folder:
+        copy = folder / "tree"
         if at and not Path(target).expanduser().is_dir():
             _checkout(Path(directory).expanduser(), revision, copy)
             source = find(copy, target)

@@ -128,14 +128,11 @@ class TreeCampaign:
     @cached_property
     def baseline(self) -> Clean:
         """What the clean tree is like."""
-        pool = self.make()
-        try:
+        with self.make() as pool:
             return pool.submit(
                 clean_of, str(self.source.root), self.scenarios, self.runs, self.seed,
                 self.oracle, self.trusted,
             ).result()  # fmt: skip
-        finally:
-            pool.shutdown()
 
     def _run(self, jobs: Iterator[TreeJob], over: Callable[[], bool]) -> Iterator[Verdict]:
         return run(jobs, self.make, self.width, over, judge)

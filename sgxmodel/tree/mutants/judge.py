@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import hashlib
 import resource
-import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from sgxmodel.errors import TreeError, UserError
 from sgxmodel.invariants.base import Violation
 from sgxmodel.mutate.fate import PROMISE, TWO_WAY, Fate, Verdict
 from sgxmodel.scenario.model import Scenario
+from sgxmodel.scratch import scratch
 from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import built_in, cache_directory, compiler
 from sgxmodel.tree.cell import CellDied
@@ -114,8 +114,7 @@ def judge(job: TreeJob) -> Verdict:
 
 
 def _judged(job: TreeJob) -> Verdict:
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-mutant-") as scratch:
-        folder = Path(scratch)
+    with scratch() as folder:
         try:
             library, code = compiled(
                 Path(job.root), job.file, job.content, folder / "mutant", job.trusted
@@ -139,15 +138,15 @@ def _judged(job: TreeJob) -> Verdict:
 
 
 def compiled(
-    root: Path, file: str, content: bytes | None, scratch: Path, trusted: bool = False
+    root: Path, file: str, content: bytes | None, folder: Path, trusted: bool = False
 ) -> tuple[Library, str]:
     """(library, hash of the driver's code) of a tree with one file changed."""
-    scratch.mkdir()
-    source = copied(find(root), scratch / "tree")
+    folder.mkdir()
+    source = copied(find(root), folder / "tree")
     if content is not None:
         (source.driver / file).write_bytes(content)
-    library = built_in(scratch, source, compiler(), cache_directory(), trusted)
-    return library, code_hash(scratch / "unity.o")
+    library = built_in(folder, source, compiler(), cache_directory(), trusted)
+    return library, code_hash(folder / "unity.o")
 
 
 def code_hash(path: Path) -> str:
@@ -255,10 +254,10 @@ def _noticed(
         )
 
 
-def reached(job: TreeJob, scratch: Path) -> bool:
+def reached(job: TreeJob, folder: Path) -> bool:
     """Whether some scenario comes to the change: a trap there is found, or ends a process."""
     try:
-        library, _ = compiled(Path(job.root), job.file, job.trap, scratch, job.trusted)
+        library, _ = compiled(Path(job.root), job.file, job.trap, folder, job.trusted)
     except UserError:
         return True  # nowhere to put a trap: nothing is claimed
     try:
@@ -277,8 +276,8 @@ def clean_of(
     trusted: bool = False,
 ) -> Clean:
     """What the clean tree is like."""
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-clean-") as scratch:
-        library, code = compiled(Path(root), "", None, Path(scratch) / "clean", trusted)
+    with scratch() as folder:
+        library, code = compiled(Path(root), "", None, folder / "clean", trusted)
         engine = Engine(library)
         known: dict[str, frozenset[Key]] = {}
         promises: dict[str, tuple[str, ...]] = {}
