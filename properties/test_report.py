@@ -13,7 +13,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from properties.some_traces import WORDS, recorded, traces
+from sgxmodel.invariants.base import Severity
+from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.report import json as report_json
+from sgxmodel.report.causes import Cause, by_severity, section
 from sgxmodel.report.columns import PAGE
 from sgxmodel.report.layout import WIDTH, command, prose, wrap
 from sgxmodel.report.steps import LINES_MAX, interleaving
@@ -68,6 +71,52 @@ def test_only_a_trace_in_a_file_can_be_replayed() -> None:
     """``mutate --show`` has none: the target is a mutant, which no name means."""
     assert "sgxmodel replay x.trace" in violation(trace_of("T1"), "x.trace")
     assert "replay" not in violation(trace_of("T1"), "")
+
+
+# -- causes -----------------------------------------------------------------------------------
+
+CAUSES = st.lists(
+    st.builds(
+        Cause,
+        key=st.tuples(st.sampled_from(list(INVARIANTS)), st.sampled_from(["f", "g", "h"])),
+        title=WORDS,
+        seen_in=st.integers(1, 9),
+        again=st.just("sgxmodel replay x.trace"),
+        trace=st.none() | traces(),
+    ),
+    min_size=1,
+    max_size=30,
+    unique_by=lambda cause: cause.key,
+)
+
+
+@given(CAUSES, st.integers(20, 150))
+def test_causes_keep_to_their_room(causes: list[Cause], room: int) -> None:
+    lines = section(causes, room)
+    assert len(lines) <= room
+    told = [line for line in lines if re.match(r"\d+-\S+ in \w", line)]
+    left = re.findall(r"\.\.\. and (\d+) more", "\n".join(lines[-1:]))
+    assert len(told) + sum(map(int, left)) == len(causes)
+
+
+@given(CAUSES)
+def test_the_most_severe_cause_comes_first(causes: list[Cause]) -> None:
+    order = sorted(causes, key=lambda cause: by_severity(cause.key))
+    assert [c.severity for c in order] == sorted(c.severity for c in causes)
+    told = [line for line in section(causes, 10_000) if re.match(r"\d+-\S+ in \w", line)]
+    assert [line.partition(":")[0] for line in told] == [c.name for c in order]
+
+
+@given(CAUSES)
+def test_with_room_everything_is_shown_whole(causes: list[Cause]) -> None:
+    lines = [line.strip() for line in section(causes, 100_000)]
+    for cause in causes:
+        assert {line.strip() for line in cause.example()} <= set(lines)
+
+
+def test_every_law_says_how_severe_it_is() -> None:
+    assert [law.id for law in INVARIANTS.values() if "severity" not in vars(law)] == []
+    assert {law.severity for law in INVARIANTS.values()} == set(Severity)
 
 
 # -- layout -----------------------------------------------------------------------------------

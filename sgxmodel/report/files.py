@@ -51,7 +51,7 @@ def save(
         for trace in traces:
             path = NOT_WRITTEN
             try:
-                path = _write(directory, trace, any(trace is p for p in plain))
+                path = save_trace(directory, trace, any(trace is p for p in plain))
             except TraceError as error:
                 problems.append(str(error))
             found.append((trace, path))
@@ -109,7 +109,8 @@ def _unfinished(directory: Path, target: str, result: ScenarioResult) -> Scenari
     return result
 
 
-def _write(directory: Path, trace: Trace, plain: bool) -> str:
+def save_trace(directory: Path, trace: Trace, plain: bool = True) -> str:
+    """Write one trace; its path.  The ``plain`` name does not say which scenario it is of."""
     # Of a kernel tree's path the last part.
     target = trace.target.rstrip("/").rpartition("/")[2].lstrip(".") or "tree"
     patches = "+".join(Path(patch.name).stem for patch in trace.patches)

@@ -13,6 +13,7 @@ import attrs
 
 from sgxmodel.invariants.base import Severity
 from sgxmodel.invariants.catalogue import INVARIANTS
+from sgxmodel.report.causes import by_severity, severity
 from sgxmodel.report.layout import ascii, plural, wrap
 from sgxmodel.report.summary import Entry, smallest
 from sgxmodel.search.verdict import Verdict, worst
@@ -71,17 +72,6 @@ def findings(entries: Iterable[Entry]) -> list[Finding]:
     return sorted(out, key=lambda f: by_severity(f.key))
 
 
-def by_severity(key: Key) -> tuple[int, int, Key]:
-    """A sort key: the most severe first, then in the order of the laws."""
-    law = INVARIANTS.get(key[0])
-    number = key[0].partition("-")[0]
-    return (
-        int(Severity.CORRUPTION if law is None else law.severity),
-        int(number) if number.isdecimal() else 0,
-        key,
-    )
-
-
 def ordered(entries: Iterable[Entry], base: Base | None) -> list[Finding]:
     """As the screen numbers them: what is new, then the others."""
     return sorted(
@@ -131,13 +121,11 @@ class Screen:
 
     def _new(self, new: Sequence[Finding]) -> list[str]:
         out: list[str] = []
-        severity = None
+        said: Severity | None = None
         for number, finding in enumerate(new, 1):
-            law = INVARIANTS.get(finding.key[0])
-            here = Severity.CORRUPTION if law is None else law.severity
-            if here is not severity:
-                severity = here
-                out += ["", f"{str(here).capitalize()}:"]
+            if severity(finding.key) is not said:
+                said = severity(finding.key)
+                out += ["", f"{str(said).capitalize()}:"]
             out += _two_lines(number, finding)
         return out
 

@@ -45,7 +45,12 @@ def _scenario(trace: Trace, also: tuple[str, ...]) -> list[str]:
     if also:
         others = ", ".join(also) if len(also) <= 3 else f"{len(also)} other scenarios"
         out += prose(f"Also seen in {others}.")
-    out.append("")
+    return [*out, "", *scenario_lines(trace)]
+
+
+def scenario_lines(trace: Trace) -> list[str]:
+    """The scenario, without what does not decide a run."""
+    out = []
     for line in trace.scenario_text.splitlines():
         if line.strip() and not line.startswith(NOT_SHOWN):
             out += wrap(line, 2)
