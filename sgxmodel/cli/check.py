@@ -182,11 +182,11 @@ def check_command(
         if json_file == "-":
             click.echo(json.document(target, (), str(error), Verdict.ERROR), nl=False)
         raise
-    base = None
+    base = None if tree else _base(target, not names)
     if tree:
         learnt = Learnt()
         tree_plan = TreePlan(target, scenarios, mails, schedules, seed, deadline, jobs, cc, trusted)
-        checked, interrupted = _run_tree(tree_plan, learnt, json_file)
+        checked, interrupted = _run_tree(tree_plan, learnt, old.__contains__, json_file)
         if patches and learnt.base is not None:
             base = screen.Base("the tree without the patch", learnt.base)
         _tell(learnt.unseen, trusted, left if verbose else ())
@@ -204,9 +204,11 @@ def check_command(
             unfinished=searches,
         )
         checked, interrupted = _run(
-            len(scenarios), scenarios, lambda runs: check_target(plan, runs)
+            len(scenarios),
+            scenarios,
+            lambda runs: check_target(plan, runs),
+            lambda key: key in old or (base is not None and base.has(key)),
         )
-        base = _base(target, not names)
     kinds = known.kinds(checked)
     checked = [known.without(c, old) for c in checked]
     entries, problems = files.save(traces, target, ((c.result, c.traces) for c in checked))
@@ -297,16 +299,35 @@ def _json_writable(path: Path) -> None:
 Results = Callable[[Callable[[str], None]], Iterable["Checked | None"]]
 
 
-def _run(total: int, scenarios: Sequence[Scenario], results: Results) -> tuple[list[Checked], bool]:
-    """All results that there are, in the order of the scenarios; whether it was interrupted."""
+def _run(
+    total: int,
+    scenarios: Sequence[Scenario],
+    results: Results,
+    old: Callable[[known.Key], bool],
+    learnt: Learnt | None = None,
+) -> tuple[list[Checked], bool]:
+    """All results that there are, in the order of the scenarios; whether it was interrupted.
+
+    What is found first is said at once, but for what is ``old``.
+    """
     done: list[Checked] = []
+    said: set[known.Key] = set()
     interrupted = False
-    with progress(total) as (advance, runs):
+    with progress(total) as bar:
         try:
-            for one in results(runs):
-                if one is not None:
-                    done.append(one)
-                advance()
+            if learnt is not None:
+                bar.at(learnt.phase)
+            for one in results(bar.how_far):
+                if learnt is not None:
+                    bar.at(learnt.phase)
+                bar.advance(0 if one is None else one.result.evidence.runs)
+                if one is None:
+                    continue
+                done.append(one)
+                for trace in one.traces:
+                    if trace.key not in said and not old(trace.key):
+                        said.add(trace.key)
+                        bar.found(screen.in_a_line(trace))
         except KeyboardInterrupt:
             interrupted = True
     order = {scenario.name: i for i, scenario in enumerate(scenarios)}
@@ -322,11 +343,13 @@ def _base(target: str, whole: bool) -> screen.Base | None:
     return screen.Base(changed.before, known.read(path), whole, changed.renamed)
 
 
-def _run_tree(plan: TreePlan, learnt: Learnt, json_file: str | None) -> tuple[list[Checked], bool]:
+def _run_tree(
+    plan: TreePlan, learnt: Learnt, old: Callable[[known.Key], bool], json_file: str | None
+) -> tuple[list[Checked], bool]:
     """With patches each scenario is run on the tree without them first."""
     total = len(plan.scenarios) * (2 if plan.patches else 1)
     try:
-        return _run(total, plan.scenarios, lambda runs: check_tree(plan, learnt))
+        return _run(total, plan.scenarios, lambda runs: check_tree(plan, learnt), old, learnt)
     except UserError as error:
         if json_file == "-":
             click.echo(json.document(plan.target, (), str(error), Verdict.ERROR), nl=False)

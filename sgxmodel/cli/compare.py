@@ -126,11 +126,11 @@ def compare_command(
     named = named_scenarios(names) if names else _small()
     scenarios = (*sequences(length), *named)
     bound = Bound(states, MEMORY_MB, deadline)
-    with progress(len(scenarios)) as (advance, _):
+    with progress(len(scenarios)) as bar:
 
         def step(done: int, planned: int, scenario: Scenario) -> None:
             if done:
-                advance()
+                bar.advance()
 
         answer = compare(one, two, scenarios, bound, step)
     click.echo(comparison.text(answer, one.name, two.name), nl=False)
@@ -142,10 +142,10 @@ def compare_command(
 def _with_tree(one: Revision, plan: twoway.Plan) -> int:
     engine = twoway.loaded(plan)
     threads = concurrently.Seen()
-    with progress(plan.programs + plan.concurrent) as (advance, _):
-        seen = twoway.compare(one, plan, engine, advance)
+    with progress(plan.programs + plan.concurrent, "programs") as bar:
+        seen = twoway.compare(one, plan, engine, bar.advance)
         if not seen.different and not seen.ended:
-            threads = concurrently.compare(one, plan, engine, advance)
+            threads = concurrently.compare(one, plan, engine, bar.advance)
     click.echo(agreement.text(seen, threads, one.name, plan.target), nl=False)
     if "interrupted" in (seen.ended, threads.ended):
         return INTERRUPTED

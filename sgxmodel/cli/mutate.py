@@ -270,10 +270,10 @@ class _Command:
                 self.template.close()
 
     def decided(self, campaign: Campaign | TreeCampaign, over: Callable[[], bool]) -> bool:
-        with progress(len(campaign.todo()), "mutants") as (advance, _):
+        with progress(len(campaign.todo()), "mutants") as bar:
             try:
                 for _verdict in campaign.go(over):
-                    advance()
+                    bar.advance()
                 if self.pairs and isinstance(campaign, Campaign) and not over():
                     for pair in campaign.pairs(self.pairs, over):
                         by = ", ".join(pair.killed_by)

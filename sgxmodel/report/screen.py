@@ -205,8 +205,7 @@ def _two_lines(number: int, finding: Finding) -> list[str]:
     """What happened in this run, and what it costs."""
     trace = finding.trace
     law = INVARIANTS.get(trace.invariant)
-    said = trace.title.rstrip(":. ").removeprefix("WARNING: ")
-    out = wrap(f"{number:3}  {where(trace)}: {said}", 0, 5, WIDTH)
+    out = wrap(f"{number:3}  {in_a_line(trace)}", 0, 5, WIDTH)
     out[0] = f"{number:3}  {out[0].lstrip().partition('  ')[2].lstrip()}"
     cost = f"{law.cost}; " if law is not None and law.cost else ""
     return [*out, *wrap(f"{cost}{trace.invariant}, {_seen(finding)}", 5, 0, WIDTH)]
@@ -228,9 +227,17 @@ def _seen(finding: Finding) -> str:
 
 
 def _one_line(number: int, finding: Finding) -> str:
-    said = finding.trace.title.rstrip(":. ").removeprefix("WARNING: ")
-    line = ascii(f"{number:3}  {where(finding.trace)}: {said}")
-    return line if len(line) <= 80 else f"{line[:77]}..."
+    line = ascii(f"{number:3}  {in_a_line(finding.trace)}")
+    return line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}..."
+
+
+def in_a_line(trace: Trace) -> str:
+    """Where, and what."""
+    return f"{where(trace)}: {_title(trace)}"
+
+
+def _title(trace: Trace) -> str:
+    return trace.title.rstrip(":. ").removeprefix("WARNING: ")
 
 
 def _some(said: str, items: Sequence[str]) -> list[str]:
