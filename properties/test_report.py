@@ -200,7 +200,7 @@ def test_what_a_task_has_at_hand_is_marked_where_a_violation_names_nothing() -> 
         Step(3, "T2", "touch A 1", "g", "", 0, "ELDU(EPC page 2, backing page 5)", "#GP"),
     )
     lines = interleaving(attrs.evolve(EMPTY, title="WARNING: ELDU failed", steps=steps))
-    assert [line for line in lines if line.startswith("* ")][0].endswith("page 5)")
+    assert next(line for line in lines if line.startswith("* ")).endswith("page 5)")
     assert not any(line.startswith("* ") and "page 7" in line for line in lines)
 
 

@@ -13,7 +13,7 @@ from properties.tree.trees import edited, runner, searched
 from sgxmodel.report.text import violation
 from sgxmodel.trace.events import Trace
 from sgxmodel.trace.text import format, parse
-from sgxmodel.tree.binding import RawFinding
+from sgxmodel.tree.api import RawFinding
 from sgxmodel.tree.minimise import Met, minimise, telling
 from sgxmodel.tree.record import record
 from sgxmodel.tree.runs import Key

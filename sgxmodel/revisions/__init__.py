@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -36,6 +38,8 @@ class Revision:
     """The static variables of the driver and of this revision."""
     flags: dict[str, int]
     """Flag names to bits, for reports."""
+    base: str = ""
+    """The revision that it is laid over."""
 
     def with_functions(self, name: str, functions: Mapping[str, Any]) -> Revision:
         """This revision with functions replaced (or added) by name: known faults, questions."""
@@ -63,6 +67,7 @@ def _revision(name: str, modules: Mapping[str, ModuleType]) -> Revision:
         lists=_last(chain, "LISTS"),
         statics=statics_of(*DRIVER, *(file for part in files for file in part)),
         flags=_last(chain, "FLAGS"),
+        base=getattr(modules[name], "BASE", ""),
     )
 
 
@@ -98,3 +103,8 @@ def revision(name: str) -> Revision:
         known = ", ".join(REVISIONS)
         raise UnknownNameError(f"there is no target '{name}'; the targets are {known}")
     return REVISIONS[name]
+
+
+def known_of(name: str) -> Path:
+    """What a check of a revision is known to find, as ``--save-known`` wrote it; if it is there."""
+    return Path(str(resources.files(__name__))) / f"{name}.known"

@@ -8,11 +8,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from elftools.common.exceptions import DWARFError, ELFError
+from elftools.elf.elffile import ELFFile
+
 from sgxmodel.tree import values
 
 TOKEN = re.compile(r"(?:\w+#\d+)?<([^<>|]*)\|([^<>|]*)\|(\d+)>")
 ACCESS = re.compile(r"(store|read|write) ([^<]*)<([^<>|]*)\|([^<>|]*)\|(\d+)> (.*)")
-BIT = re.compile(r"(set|clear|test)_bit\((\d+), ")
 POINTEE = re.compile(r"sizeof\(\*(\w+)\)")
 STRUCT = re.compile(r"struct (\w+)")
 SKIPPED = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type")
@@ -60,7 +62,7 @@ def _access(library: Path, found: re.Match[str]) -> str:
     kind = values.Kind()
     if known is not None:
         kind = known.kind(found[3], found[4], int(found[5]))
-    if kind.parts and after:
+    if kind.parts and values.are_numbers(before, after):
         name, before, after = values.parts(before, after, kind)
         return f"store {field.rpartition('.')[0]}.{name} {before} -> {after}"
     if after:
@@ -72,9 +74,6 @@ class Debug:
     """What the driver's compilation unit says of its types and variables."""
 
     def __init__(self, file: Any) -> None:
-        # Not at the top: the extra "tree" may not be installed.
-        from elftools.elf.elffile import ELFFile
-
         elf: Any = ELFFile(file)
         self.structs: dict[str, Any] = {}
         self.locals: dict[tuple[str, str], Any] = {}
@@ -232,10 +231,11 @@ def _flags(library: Path) -> dict[str, int]:
 
 @cache
 def _debug(library: Path) -> Debug | None:
+    """None where a driver brings debugging information that cannot be read."""
     try:
         with library.open("rb") as file:
             return Debug(file)
-    except ImportError:
+    except (ELFError, DWARFError):
         return None
 
 

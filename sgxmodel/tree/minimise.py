@@ -6,7 +6,7 @@ from __future__ import annotations
 import time
 
 from sgxmodel.search.schedule import Schedule
-from sgxmodel.tree.binding import BOUNDED
+from sgxmodel.tree.api import BOUNDED
 from sgxmodel.tree.runs import Found, Key, Runner
 from sgxmodel.tree.steps import events
 

@@ -22,7 +22,7 @@ def setup_events(runner: Runner) -> list[Event]:
     """What happened in the boot and the set-up.  They are done again for it."""
     if runner.early:
         return []
-    lines = events(runner.engine.traced_boot(runner.boot))
+    lines = events(runner.engine.traced(runner.boot))
     runner.names.learn(pc for e in lines for pc in (e.entry, e.pc))
     learn_orders(runner)  # a boot forgets them
     return lines

@@ -173,6 +173,8 @@ struct keep {
 	u64 total_steps, total_runs;
 	u64 seen[SEEN_COUNT];
 	u64 state_bytes;
+	int proving;			/* see eng_prove() */
+	u64 ticked;			/* how far things were at the latest tick */
 };
 
 extern struct keep *keep;
@@ -280,6 +282,7 @@ void state_pristine(void);
 void state_save(void);
 void state_restore(void);
 int in_state(const void *addr, size_t size);
+
 void *state_low(void);
 void *state_high(void);
 extern size_t heap_used;
@@ -302,9 +305,18 @@ static inline void check_access(const void *addr, size_t size, int write, const 
 		check_in_full(addr, size, write);
 }
 
-void crash_init(void);
-void crash_guard(void);
-void crash_unguard(void);
+/* fence.c: what a driver writes to with its own hands, beside the heap and its stack */
+extern u8 fence_data[], fence_bss[], last_data[], last_bss[];
+void writes_to_checks(const void *addr);
+
+/* An engine's variable that a driver is given and may store to, as vma->vm_ops = ... */
+#define GIVEN __attribute__((section(".given")))
+
+static inline void must_be_drivers(const void *addr)
+{
+	if ((size_t)((const u8 *)addr - fence_data) < (size_t)(last_bss - fence_data))
+		writes_to_checks(addr);
+}
 
 enum { CPU_SGX = 1, CPU_LAUNCH_CONTROL, CPU_SGX2, CPU_OSXSAVE, CPU_VMX };
 

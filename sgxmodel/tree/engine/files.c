@@ -26,7 +26,7 @@ struct backing {
 };
 
 static struct backing backings[ENG_ENCLAVES * 4];
-static struct page user_pages[ENG_TASKS];
+static struct page user_pages[ENG_TASKS] GIVEN;
 static u64 user_data[ENG_TASKS][2];
 
 /* -- files ------------------------------------------------------------------------------- */
@@ -90,7 +90,7 @@ void run_task_work(struct task *task)
 	}
 }
 
-static struct file opened[FD_COUNT];	/* for good: the process has the first reference */
+static struct file opened[FD_COUNT] GIVEN;	/* for good: the process has the first reference */
 
 struct file *eng_descriptor(int fd)
 {

@@ -255,8 +255,9 @@ void check_in_full(const void *addr, size_t size, int write)
 	size_t first, last;
 
 	if (at >= HEAP_BYTES) {
-		if ((size_t)((const u8 *)addr - stack_base) < STACK_BYTES * ENG_TASKS ||
-		    in_state(addr, size))
+		if ((size_t)((const u8 *)addr - stack_base) < STACK_BYTES * ENG_TASKS)
+			return;
+		if (in_state(addr, size))
 			return;
 		bad_access(addr, size, write);
 		return;
@@ -289,6 +290,7 @@ void eng_check_range(const void *ptr, size_t size, int write)
 
 void *eng_memset(void *p, int c, size_t n)
 {
+	must_be_drivers(p);
 	check_access(p, n, 1, NULL);
 	race_access(p, n, 1, 1, __builtin_return_address(0));
 	return memset(p, c, n);
@@ -296,6 +298,7 @@ void *eng_memset(void *p, int c, size_t n)
 
 void *eng_memcpy(void *d, const void *s, size_t n)
 {
+	must_be_drivers(d);
 	check_access(s, n, 0, NULL);
 	check_access(d, n, 1, NULL);
 	race_access(s, n, 0, 1, __builtin_return_address(0));

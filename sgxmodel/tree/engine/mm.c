@@ -10,7 +10,7 @@
 
 static struct mm_struct *mms[ENG_PROCESSES];
 static struct eng_srcu notifier_srcu = { .name = "mmu_notifier" };
-static struct vm_area_struct source_vma;
+static struct vm_area_struct source_vma GIVEN;
 
 struct mm_struct *process_mm(int proc)
 {

@@ -18,8 +18,10 @@ checked(const void *addr, size_t size, int write, int plain, const void *pc)
 	/* Nobody else reaches this task's own stack. */
 	if ((size_t)((const u8 *)addr - t->stack) < STACK_BYTES)
 		return;
-	if (write)
+	if (write) {
+		must_be_drivers(addr);
 		W.progress_step = W.step;
+	}
 	if (keep->schedule.memory)
 		eng_yield_point();
 	check_access(addr, size, write, pc);
