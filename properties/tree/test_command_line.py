@@ -96,7 +96,7 @@ def test_a_patch_counts_for_what_is_new(tree: Path) -> None:
     assert verdicts == {"eaug-eaug": "PASSED", "fault-reclaim": "VIOLATED"}
     assert document["known"] == [{"invariant": "16-benign-race", "function": "sgx_encl_eaug_page"}]
     trace = f"sgxmodel-traces/{tree.name}-8-evicted-__sgx_encl_eldu.trace"
-    assert read(trace).patches == ("x.patch",)
+    assert [patch.name for patch in read(trace).patches] == ["x.patch"]
     assert run("replay", trace).exit_code == 1
     assert run("replay", trace, "--target", tree).exit_code == 0
 

@@ -15,6 +15,7 @@ from sgxmodel.cli.compare import compare_command
 from sgxmodel.cli.listing import list_command
 from sgxmodel.cli.mutate import mutate_command
 from sgxmodel.cli.replay import replay_command
+from sgxmodel.cli.show import show_command
 
 
 @click.group(
@@ -29,6 +30,7 @@ def main() -> None:
 
 main.add_command(check_command, "check")
 main.add_command(compare_command, "compare")
+main.add_command(show_command, "show")
 main.add_command(replay_command, "replay")
 main.add_command(mutate_command, "mutate")
 main.add_command(list_command, "list")

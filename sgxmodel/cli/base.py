@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
@@ -46,6 +47,24 @@ def guarded(fn: Callable[..., int]) -> Callable[..., None]:
         sys.exit(status)
 
     return wrapper
+
+
+trust_option = click.option(
+    "--trust",
+    "trusted",
+    is_flag=True,
+    help="Run a kernel tree's driver, and the compiler, with all your rights: not confined.",
+)
+
+
+traces_option = click.option(
+    "--traces",
+    type=click.Path(path_type=Path),
+    default=Path("sgxmodel-traces"),
+    metavar="DIR",
+    show_default=True,
+    help="Where the traces of findings are.",
+)
 
 
 class Commands(click.Group):

@@ -13,7 +13,7 @@ from typing import Any
 import attrs
 import click
 
-from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded
+from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded, trust_option
 from sgxmodel.cli.output import exact
 from sgxmodel.cli.progress import progress
 from sgxmodel.errors import UnknownNameError, UserError
@@ -36,6 +36,8 @@ from sgxmodel.report.json import dumps
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import MACHINES, SCENARIOS
 from sgxmodel.search.verdict import Verdict as Answer
+from sgxmodel.tree.build import cache_directory, cell_of, compiler
+from sgxmodel.tree.confine import must_be_possible
 from sgxmodel.tree.mutants import catalogue as trees
 from sgxmodel.tree.mutants.campaign import TreeCampaign
 from sgxmodel.tree.mutants.campaign import setting as tree_setting
@@ -130,6 +132,7 @@ MANY = 60
 )
 @click.option("--html", "html_file", metavar="FILE", help="The same as one offline page.")
 @click.option("--elements", metavar="FILE", help=f"Where the page's {schema.COMPONENT} is.")
+@trust_option
 @guarded
 def mutate_command(**options: Any) -> int:
     """If I change this helper, would anything notice?
@@ -166,6 +169,7 @@ class _Command:
     json_file: str | None
     html_file: str | None
     elements: str | None
+    trusted: bool
     template: Template | None = None
 
     def run(self) -> int:
@@ -228,6 +232,8 @@ class _Command:
                 raise UnknownNameError(f"there is no invariant '{name}'; there are {known}")
         if source is not None:
             return self.tree_campaign(mutants, source)
+        if self.trusted:
+            raise UserError("--trust is for kernel trees")
         limits = Limits(self.schedules or 24, self.seed, self.without, self.thorough)
         scenarios = tuple(SCENARIOS.values())
         store = Store(self.results, self.target, setting(scenarios, limits))
@@ -239,6 +245,8 @@ class _Command:
     def tree_campaign(self, mutants: dict[str, TreeMutant], source: Source) -> TreeCampaign:
         if self.pairs or self.thorough:
             raise UserError("--pairs and --matrix are for the model's revisions")
+        if not self.trusted:
+            must_be_possible(cell_of(compiler(), cache_directory()))
         scenarios = (*SCENARIOS.values(), *MACHINES.values())
         runs = self.schedules or 600
         beside = TwoWay()
@@ -247,7 +255,7 @@ class _Command:
         store = Store(self.results, name, under)
         return TreeCampaign(
             source, mutants, scenarios, runs, self.seed, self.without, store,
-            lambda: Processes(self.jobs), self.jobs, self.fresh, beside,
+            lambda: Processes(self.jobs), self.jobs, self.fresh, beside, self.trusted,
         )  # fmt: skip
 
     def decide(self, campaign: Campaign | TreeCampaign) -> bool:
@@ -262,10 +270,10 @@ class _Command:
                 self.template.close()
 
     def decided(self, campaign: Campaign | TreeCampaign, over: Callable[[], bool]) -> bool:
-        with progress(len(campaign.todo()), "mutants") as (advance, _):
+        with progress(len(campaign.todo()), "mutants") as bar:
             try:
                 for _verdict in campaign.go(over):
-                    advance()
+                    bar.advance()
                 if self.pairs and isinstance(campaign, Campaign) and not over():
                     for pair in campaign.pairs(self.pairs, over):
                         by = ", ".join(pair.killed_by)

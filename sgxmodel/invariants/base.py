@@ -6,18 +6,45 @@ Hypothesis tells bugs apart by exception type, so no two properties share one.
 
 from __future__ import annotations
 
+import enum
 from typing import ClassVar
+
+
+class Severity(enum.IntEnum):
+    """What a broken guarantee may do to a machine, the worst first."""
+
+    CORRUPTION = 1
+    STALL = 2
+    LEAK = 3
+    ERROR = 4
+    RACE = 5
+
+    def __str__(self) -> str:
+        return EFFECTS[self]
+
+
+EFFECTS = {
+    Severity.CORRUPTION: "memory corruption or lost data",
+    Severity.STALL: "deadlock or stall",
+    Severity.LEAK: "leak",
+    Severity.ERROR: "spurious error",
+    Severity.RACE: "race, no effect seen",
+}
 
 
 class Violation(Exception):
     """An invariant does not hold.
 
     ``function``: where in kernel terms; ``title``: one line; ``message``: the
-    contradiction in two or three lines.
+    contradiction in two or three lines.  ``severity``: of what the law guards
+    against; the worst, where a new law does not say.  ``cost``: what it costs a user,
+    as one clause.
     """
 
     id: ClassVar[str] = ""
     guarantee: ClassVar[str] = ""
+    severity: ClassVar[Severity] = Severity.CORRUPTION
+    cost: ClassVar[str] = ""
 
     def __init__(self, function: str, title: str, message: str = "") -> None:
         super().__init__(f"{self.id}: {title}" + (f"\n{message}" if message else ""))
@@ -39,6 +66,8 @@ class OneList(Violation):
 
     id = "1-one-list"
     guarantee = "a page is on at most one list, its list_head agrees, none is lost"
+    severity = Severity.CORRUPTION
+    cost = "pages are lost, or the kernel follows a wild pointer"
 
 
 class FreeFlags(Violation):
@@ -46,6 +75,8 @@ class FreeFlags(Violation):
 
     id = "2-free-flags"
     guarantee = "on a free list: IS_FREE, no other flag, no owner; allocation leaves no flag"
+    severity = Severity.CORRUPTION
+    cost = "the page's next user gets the state of the last one"
 
 
 class Tracked(Violation):
@@ -53,6 +84,8 @@ class Tracked(Violation):
 
     id = "3-tracked"
     guarantee = "reclaimable means TRACKED and owned; TRACKED off the list means isolated"
+    severity = Severity.CORRUPTION
+    cost = "the reclaimer loses sight of the page, or takes it from its user"
 
 
 class Unreclaimable(Violation):
@@ -60,6 +93,8 @@ class Unreclaimable(Violation):
 
     id = "4-unreclaimable"
     guarantee = "a VA page or a SECS never enters the reclaimable or an isolate list"
+    severity = Severity.CORRUPTION
+    cost = "the reclaimer writes out a page that the hardware needs"
 
 
 class InProgress(Violation):
@@ -67,6 +102,8 @@ class InProgress(Violation):
 
     id = "5-in-progress"
     guarantee = "only the reclaimer that isolated a page drops, frees or re-records it"
+    severity = Severity.CORRUPTION
+    cost = "a page is freed or reused while it is being written out"
 
 
 class References(Violation):
@@ -74,6 +111,8 @@ class References(Violation):
 
     id = "6-references"
     guarantee = "who uses an object holds a reference, given back once; no use after free"
+    severity = Severity.CORRUPTION
+    cost = "the kernel reads or writes freed memory"
 
 
 class BeingReclaimed(Violation):
@@ -81,6 +120,8 @@ class BeingReclaimed(Violation):
 
     id = "7-being-reclaimed"
     guarantee = "the mark and the backing reference come and go together, under encl->lock"
+    severity = Severity.CORRUPTION
+    cost = "a page is used while it is being written out"
 
 
 class Evicted(Violation):
@@ -88,6 +129,8 @@ class Evicted(Violation):
 
     id = "8-evicted"
     guarantee = "what was written out can be loaded back: slot, PCMD and contents; no data lost"
+    severity = Severity.CORRUPTION
+    cost = "an enclave loses the contents of a page"
 
 
 class ChildCount(Violation):
@@ -95,6 +138,8 @@ class ChildCount(Violation):
 
     id = "9-child-count"
     guarantee = "secs_child_cnt counts resident pages; the SECS is resident while it is above 0"
+    severity = Severity.LEAK
+    cost = "the enclave's SECS page is never freed"
 
 
 class Epcm(Violation):
@@ -102,6 +147,8 @@ class Epcm(Violation):
 
     id = "10-epcm"
     guarantee = "a free page is invalid in the EPCM; a poisoned one is on no free list"
+    severity = Severity.CORRUPTION
+    cost = "EPC pages cannot be used again until reboot"
 
 
 class FreeCount(Violation):
@@ -109,6 +156,8 @@ class FreeCount(Violation):
 
     id = "11-free-count"
     guarantee = "sgx_nr_free_pages is what can be allocated"
+    severity = Severity.STALL
+    cost = "ksgxd is not woken in time, and faults may retry for ever"
 
 
 class VaSlots(Violation):
@@ -116,6 +165,8 @@ class VaSlots(Violation):
 
     id = "12-va-slots"
     guarantee = "free VA slots cover resident pages; a slot is in use exactly for an evicted page"
+    severity = Severity.CORRUPTION
+    cost = "a page cannot be written out, or not loaded back"
 
 
 class Mappings(Violation):
@@ -123,6 +174,8 @@ class Mappings(Violation):
 
     id = "13-mappings"
     guarantee = "no usable mapping of an EPC page other than the current one of its address"
+    severity = Severity.CORRUPTION
+    cost = "a process reaches an EPC page that is not its own any more"
 
 
 class Progress(Violation):
@@ -130,6 +183,8 @@ class Progress(Violation):
 
     id = "14-progress"
     guarantee = "a pass moves something, passes visit every page, who retries is served or told"
+    severity = Severity.STALL
+    cost = "a task, or the reclaimer, never gets on"
 
 
 class Errno(Violation):
@@ -137,6 +192,8 @@ class Errno(Violation):
 
     id = "15-errno"
     guarantee = "-EBUSY means somebody was asked to make room; every error has its cause"
+    severity = Severity.ERROR
+    cost = "a call fails, or a process is killed, without a cause"
 
 
 class BenignRace(Violation):
@@ -144,6 +201,8 @@ class BenignRace(Violation):
 
     id = "16-benign-race"
     guarantee = "a race of allowed calls kills nobody and fails no call that either order allows"
+    severity = Severity.ERROR
+    cost = "a call fails, or a process is killed, that did nothing wrong"
 
 
 class LockOrder(Violation):
@@ -151,6 +210,8 @@ class LockOrder(Violation):
 
     id = "17-lock-order"
     guarantee = "no deadlock, no lock inversion, no sleep in atomic context, no lost wake-up"
+    severity = Severity.STALL
+    cost = "the kernel can deadlock, or sleeps where it must not"
 
 
 class DataRace(Violation):
@@ -158,6 +219,8 @@ class DataRace(Violation):
 
     id = "18-data-race"
     guarantee = "no unordered write-write or read-modify-write of a shared field"
+    severity = Severity.RACE
+    cost = "KCSAN would report it"
 
 
 class PlainRead(Violation):
@@ -165,6 +228,8 @@ class PlainRead(Violation):
 
     id = "18-plain-read"
     guarantee = "no plain read of a field that another task writes under its lock"
+    severity = Severity.RACE
+    cost = "KCSAN would report it"
 
 
 class Tracking(Violation):
@@ -172,6 +237,8 @@ class Tracking(Violation):
 
     id = "19-tracking"
     guarantee = "one ETRACK cycle at a time; EWB succeeds only when every CPU inside has left"
+    severity = Severity.CORRUPTION
+    cost = "a page is written out while a CPU may still use it"
 
 
 class End(Violation):
@@ -179,3 +246,14 @@ class End(Violation):
 
     id = "20-end"
     guarantee = "after the last close every page is free or poisoned, every object freed"
+    severity = Severity.LEAK
+    cost = "memory or EPC pages are lost until reboot"
+
+
+class SystemCall(Violation):
+    """21-system-call: of kernel trees only, see sgxmodel/tree/cell."""
+
+    id = "21-system-call"
+    guarantee = "a driver makes no system call, and leaves the memory of the checks alone"
+    severity = Severity.CORRUPTION
+    cost = "it is no code for a kernel, and may be an attack on whoever checks it"

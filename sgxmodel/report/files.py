@@ -19,6 +19,8 @@ from sgxmodel.trace.events import Trace
 from sgxmodel.trace.text import is_trace, write
 
 NOT_WRITTEN = "(not written)"
+NEWEST = "newest"
+HEADER = "# sgxmodel findings 1\n"
 
 
 def usable(directory: Path) -> None:
@@ -49,7 +51,7 @@ def save(
         for trace in traces:
             path = NOT_WRITTEN
             try:
-                path = _write(directory, trace, any(trace is p for p in plain))
+                path = save_trace(directory, trace, any(trace is p for p in plain))
             except TraceError as error:
                 problems.append(str(error))
             found.append((trace, path))
@@ -60,6 +62,40 @@ def save(
                 problems.append(str(error))
         entries.append(Entry(result, tuple(found)))
     return entries, problems
+
+
+def remember(directory: Path, paths: Iterable[str]) -> None:
+    """What ``show N`` is about: the traces of the newest check, in the screen's order."""
+    written = [path for path in paths if path != NOT_WRITTEN]
+    if not written:
+        return
+    names = "".join(f"{Path(path).name}\n" for path in written)
+    fresh = directory / f".{NEWEST}.{os.getpid()}"
+    try:
+        fresh.write_text(HEADER + names, encoding="ascii")
+        fresh.replace(directory / NEWEST)
+    except OSError as error:
+        raise TraceError(f"{directory / NEWEST}: cannot be written: {error.strerror}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def remembered(directory: Path, number: int) -> Path:
+    """The trace of a finding's number.  Raises :class:`TraceError`."""
+    path = directory / NEWEST
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        text = ""
+    if not text.startswith(HEADER):
+        raise TraceError(
+            f"{directory}: no check has left findings there: run 'sgxmodel check', or "
+            "give --traces its directory"
+        )
+    names = text.removeprefix(HEADER).splitlines()
+    if not 1 <= number <= len(names) or "/" in names[number - 1]:
+        raise TraceError(f"{directory}: the newest check has the findings 1 to {len(names)}")
+    return directory / names[number - 1]
 
 
 def _unfinished(directory: Path, target: str, result: ScenarioResult) -> ScenarioResult:
@@ -73,10 +109,12 @@ def _unfinished(directory: Path, target: str, result: ScenarioResult) -> Scenari
     return result
 
 
-def _write(directory: Path, trace: Trace, plain: bool) -> str:
+def save_trace(directory: Path, trace: Trace, plain: bool = True) -> str:
+    """Write one trace; its path.  The ``plain`` name does not say which scenario it is of."""
     # Of a kernel tree's path the last part.
     target = trace.target.rstrip("/").rpartition("/")[2].lstrip(".") or "tree"
-    parts = [target, trace.invariant, trace.function]
+    patches = "+".join(Path(patch.name).stem for patch in trace.patches)
+    parts = [f"{target}+{patches}" if patches else target, trace.invariant, trace.function]
     stem = "-".join(parts if plain else [*parts, trace.scenario])
     for name in _names(stem, "trace"):
         path = directory / name
@@ -88,7 +126,7 @@ def _write(directory: Path, trace: Trace, plain: bool) -> str:
 
 def _names(stem: str, kind: str) -> Iterator[str]:
     """What is in the way and is none of that kind is left alone."""
-    stem = re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
+    stem = re.sub(r"[^A-Za-z0-9_.+-]", "_", stem)[:200]
     yield f"{stem}.{kind}"
     for number in range(2, 100):
         yield f"{stem}-{number}.{kind}"

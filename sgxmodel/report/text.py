@@ -30,6 +30,8 @@ def violation(trace: Trace, path: str, also: tuple[str, ...] = ()) -> str:
     if trace.invariant in INVARIANTS:
         out += [*prose(f"Expected: {INVARIANTS[trace.invariant].guarantee}.", 0, 2), ""]
     out += [*_scenario(trace, also), "", *interleaving(trace)]
+    if trace.origin:
+        out += ["", *(line for said in trace.origin for line in prose(said, 0, 2))]
     if path:
         out += ["", "reproduce:", *command(["sgxmodel", "replay", path])]
     return "\n".join(line.rstrip() for line in out) + "\n"
@@ -45,7 +47,12 @@ def _scenario(trace: Trace, also: tuple[str, ...]) -> list[str]:
     if also:
         others = ", ".join(also) if len(also) <= 3 else f"{len(also)} other scenarios"
         out += prose(f"Also seen in {others}.")
-    out.append("")
+    return [*out, "", *scenario_lines(trace)]
+
+
+def scenario_lines(trace: Trace) -> list[str]:
+    """The scenario, without what does not decide a run."""
+    out = []
     for line in trace.scenario_text.splitlines():
         if line.strip() and not line.startswith(NOT_SHOWN):
             out += wrap(line, 2)

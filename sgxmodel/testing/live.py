@@ -7,12 +7,17 @@ from functools import lru_cache
 
 import attrs
 
-from sgxmodel.invariants.base import Violation
+from sgxmodel.errors import ScenarioError
 from sgxmodel.invariants.checks import Checks
 from sgxmodel.machine.system import Call, System
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import CallSpec, Scenario, TaskLine
+from sgxmodel.scenario.text import format, parse
+from sgxmodel.search.explore.explorer import Move
+from sgxmodel.search.follow import Follow
+from sgxmodel.search.run import Outcome, Runner
+from sgxmodel.search.sighting import Sightings
 
 REST = 1_000
 """Steps after which a run that does not come to rest is given up."""
@@ -62,6 +67,7 @@ class LiveRun:
         self.given: list[list[CallSpec]] = [[] for _ in range(slots)]
         self.scenario = scenario
         self.failed = False
+        self.moves: list[Move] = []
 
     # -- steps ----------------------------------------------------------------------------
 
@@ -77,6 +83,7 @@ class LiveRun:
         """One operation, and the checkers after it."""
         outcome = int(fail and self.system.alternatives(t) > 1)
         self.failed |= bool(outcome)
+        self.moves.append(Move(t, outcome))
         self.system.step(t, outcome)
         if self.checks.dirty:
             self.checks.settle(t)
@@ -135,9 +142,32 @@ class LiveRun:
 
     # -- what was seen --------------------------------------------------------------------
 
-    def found(self) -> list[tuple[Violation, int]]:
-        """Every violation so far, and the step it happened at."""
-        return [(v, self.checks.first_at[key]) for key, v in self.checks.found.items()]
+    def note(self, seen: Sightings) -> None:
+        """Note every violation, as runs of a scenario where they happen there too.
+
+        They need not: there each task has its calls from the start, and nobody waits
+        between two of them.
+        """
+        if not self.checks.found:
+            return
+        scenario = self.as_scenario()
+        again = self._again(scenario)
+        if again is not None:
+            seen.outcome(scenario, again)
+        for key, violation in self.checks.found.items():
+            if again is None or key not in again.found:
+                seen.without_schedule(violation, scenario, self.checks.first_at[key])
+
+    def _again(self, scenario: Scenario) -> Outcome | None:
+        """The same moves in a world that has the scenario's calls only."""
+        try:
+            world = build(self.world.revision, parse(format(scenario)))
+        except ScenarioError:
+            return None
+        there = {spec.name: t for t, spec in enumerate(world.tasks)}
+        names = [spec.name for spec in self.system.tasks]
+        moves = [Move(there[names[m.task]], m.choice) for m in self.moves if names[m.task] in there]
+        return Runner(world, Checks(world)).run(Follow(moves))
 
     def as_scenario(self) -> Scenario:
         """The calls that were given, as a scenario."""

@@ -6,11 +6,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.model import FAILURES, CallSpec, Scenario
-from sgxmodel.testing.explore import Example, Reported, annotated
+from sgxmodel.search.sighting import Sightings
 from sgxmodel.testing.live import LiveRun
 from sgxmodel.testing.programs import GUESTS, VEPC
 from sgxmodel.testing.steer import Seen
@@ -90,7 +90,7 @@ class EpcMachine(RuleBasedStateMachine):
     """
 
     target: ClassVar[Revision]
-    reported: ClassVar[Reported] = Reported()
+    sightings: ClassVar[Sightings]
 
     def __init__(self) -> None:
         super().__init__()
@@ -232,19 +232,7 @@ class EpcMachine(RuleBasedStateMachine):
         return self.run
 
     def teardown(self) -> None:
+        """An example is over: note what it violated, whichever rule that was."""
         if self.run is not None:
             self.seen.tell()
-
-    # -- checkers -------------------------------------------------------------------------
-
-    @invariant()
-    def checkers(self) -> None:
-        """All of them: raise the first violation that no earlier round reported."""
-        if self.run is None or not self.run.checks.new:
-            return
-        self.run.checks.new.clear()
-        violation = self.reported.first_new(self.run.found())
-        if violation is not None:
-            steps = self.run.checks.first_at[violation.key]
-            scenario = self.run.as_scenario()
-            raise annotated(violation, scenario, Example(len(scenario.tasks), steps, -1))
+            self.run.note(self.sightings)

@@ -18,7 +18,7 @@ from sgxmodel.scenario.catalogue import scenario
 from sgxmodel.scenario.text import parse
 from sgxmodel.search.check import check_scenario
 from sgxmodel.search.schedule import Replay
-from sgxmodel.testing.explore import Example, Wanted, example_of, named_runner, run_plan, runner
+from sgxmodel.testing.explore import Size, named_runner, raise_if_shown, runner, size_of
 from sgxmodel.testing.plan import Plan
 from sgxmodel.testing.profiles import searching
 from sgxmodel.testing.strategies import plans, scenarios, texts
@@ -41,9 +41,9 @@ class Fault:
     target: str
     key: tuple[str, str]
     scenario: str
-    minimised: Example
-    shrunk: Example
-    drawn: Example | None = None
+    minimised: Size
+    shrunk: Size
+    drawn: Size | None = None
 
 
 FAULTS = {
@@ -51,44 +51,44 @@ FAULTS = {
         "list_v2",
         ("14-progress", "__sgx_reclaim_pages"),
         "eaug-eaug-reclaim",
-        minimised=Example(tasks=2, steps=61, preemptions=0),
-        shrunk=Example(tasks=3, steps=111, preemptions=0),
-        drawn=Example(tasks=1, steps=6, preemptions=0),
+        minimised=Size(tasks=2, steps=61, preemptions=0),
+        shrunk=Size(tasks=3, steps=111, preemptions=0),
+        drawn=Size(tasks=1, steps=6, preemptions=0),
     ),
     "F3": Fault(
         "list_v2",
         ("18-data-race", "sgx_drop_epc_page"),
         "poison-close",
-        minimised=Example(tasks=2, steps=64, preemptions=0),
-        shrunk=Example(tasks=2, steps=64, preemptions=1),
+        minimised=Size(tasks=2, steps=64, preemptions=0),
+        shrunk=Size(tasks=2, steps=64, preemptions=1),
     ),
     "F5": Fault(
         "list_v2",
         ("1-one-list", "sgx_free_epc_page"),
         "init-reclaim",
-        minimised=Example(tasks=1, steps=97, preemptions=0),
-        shrunk=Example(tasks=2, steps=207, preemptions=0),
-        drawn=Example(tasks=1, steps=155, preemptions=0),
+        minimised=Size(tasks=1, steps=97, preemptions=0),
+        shrunk=Size(tasks=2, steps=207, preemptions=0),
+        drawn=Size(tasks=1, steps=155, preemptions=0),
     ),
     "K2": Fault(
         "mainline",
         ("16-benign-race", "sgx_vma_fault"),
         "eaug-eaug",
-        minimised=Example(tasks=2, steps=87, preemptions=1),
-        shrunk=Example(tasks=2, steps=87, preemptions=1),
+        minimised=Size(tasks=2, steps=87, preemptions=1),
+        shrunk=Size(tasks=2, steps=87, preemptions=1),
     ),
     "M3": Fault(
         "mainline",
         ("11-free-count", "arch_memory_failure"),
         "poison-stall",
-        minimised=Example(tasks=1, steps=6, preemptions=0),
-        shrunk=Example(tasks=2, steps=6, preemptions=0),
+        minimised=Size(tasks=1, steps=6, preemptions=0),
+        shrunk=Size(tasks=2, steps=6, preemptions=0),
     ),
 }
 DRAWN = [name for name, fault in FAULTS.items() if fault.drawn]
 
 
-def within(found: Example, known: Example) -> bool:
+def within(found: Size, known: Size) -> bool:
     """No more tasks, no more preemptions, not many more steps."""
     return (
         found.tasks <= known.tasks
@@ -109,7 +109,7 @@ def test_minimised(name: str, sgx_seed: int) -> None:
         stop=lambda key: key == fault.key,
         hook=lambda system, t: active.add(t),
     )
-    found = Example(len(active), finding.steps, finding.preemptions)
+    found = Size(len(active), finding.steps, finding.preemptions)
     assert within(found, fault.minimised), found
 
 
@@ -122,11 +122,11 @@ def test_shrunk(name: str, sgx_seed: int) -> None:
     @searching(20, report_multiple_bugs=False)
     @given(plan=plans())
     def holds(plan: Plan) -> None:
-        run_plan(runs, plan, Wanted(key=fault.key))
+        raise_if_shown(runs, plan, fault.key)
 
     with pytest.raises(INVARIANTS[fault.key[0]]) as caught:
         holds()
-    assert within(example_of(caught.value), fault.shrunk), example_of(caught.value)
+    assert within(size_of(caught.value), fault.shrunk), size_of(caught.value)
 
 
 @pytest.mark.parametrize("name", DRAWN)
@@ -138,9 +138,9 @@ def test_shrunk_with_its_scenario(name: str, sgx_seed: int) -> None:
     @given(program=texts(scenarios(tasks=2, most=2)), plan=plans())
     def holds(program: str, plan: Plan) -> None:
         runs = runner(revision(fault.target), parse(program), yardstick=False)
-        run_plan(runs, plan, Wanted(key=fault.key))
+        raise_if_shown(runs, plan, fault.key)
 
     with pytest.raises(INVARIANTS[fault.key[0]]) as caught:
         holds()
     assert fault.drawn is not None
-    assert within(example_of(caught.value), fault.drawn), example_of(caught.value)
+    assert within(size_of(caught.value), fault.drawn), size_of(caught.value)

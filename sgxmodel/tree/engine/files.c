@@ -26,7 +26,7 @@ struct backing {
 };
 
 static struct backing backings[ENG_ENCLAVES * 4];
-static struct page user_pages[ENG_TASKS];
+static struct page user_pages[ENG_TASKS] GIVEN;
 static u64 user_data[ENG_TASKS][2];
 
 /* -- files ------------------------------------------------------------------------------- */
@@ -64,7 +64,7 @@ void eng_fput(struct file *file)
 		shmem_release(file);
 		return;
 	}
-	TRACE("the last reference on the file is gone");
+	TRACE("fput() :: the last reference on the file is gone");
 	if (W.current == W.ksgxd) {
 		queue_work(WORK_FPUT, file);
 		return;
@@ -90,7 +90,7 @@ void run_task_work(struct task *task)
 	}
 }
 
-static struct file opened[FD_COUNT];	/* for good: the process has the first reference */
+static struct file opened[FD_COUNT] GIVEN;	/* for good: the process has the first reference */
 
 struct file *eng_descriptor(int fd)
 {
@@ -221,12 +221,13 @@ struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long in
 		}
 		page->swapped = 0;
 		sometimes(SEEN_SWAPPED_IN);
-		TRACE("backing page %lu is read from swap", index);
+		TRACE("swap_in(backing page %lu)", index);
 	}
 	page_cache(file);
 	if (!page->refs++)
 		page->sum = sum_of(page), page->dirty = 0;
-	TRACE("backing page %lu: %d references", index, page->refs);
+	TRACE("shmem_read_mapping_page(backing page %lu) :: references %d -> %d", index,
+	      page->refs - 1, page->refs);
 	return page;
 }
 
@@ -247,7 +248,7 @@ void eng_shmem_truncate(struct inode *inode, unsigned long start, unsigned long 
 		backings[file->shmem].page[i] = NULL;
 		page->file = NULL;
 		sometimes(SEEN_TRUNCATED);
-		TRACE("backing page %lu is truncated", page->index);
+		TRACE("shmem_truncate_range(backing page %lu)", page->index);
 		if (!page->refs)
 			free_page(page);
 	}
@@ -266,11 +267,11 @@ static void shrink_page(struct page **at)
 	} else if (eng_memchr_inv(page->data, 0, 4096)) {
 		page->swapped = 1;
 		sometimes(SEEN_SWAPPED);
-		TRACE("backing page %lu goes to swap", page->index);
+		TRACE("swap_out(backing page %lu)", page->index);
 	} else {
 		*at = NULL;
 		sometimes(SEEN_DROPPED);
-		TRACE("backing page %lu, clean, is dropped", page->index);
+		TRACE("drop(backing page %lu) :: it was clean", page->index);
 		free_page(page);
 	}
 }
@@ -362,6 +363,9 @@ void eng_put_page(struct page *page, const char *func)
 		fatal("6-references", func, "put_page() of backing page %lu, which nobody holds",
 		      page->index);
 	race_release(page);
+	if (page->data != (u8 *)user_data[cur()->id])
+		DETAIL("put_page(backing page %lu) :: references %d -> %d", page->index,
+		       page->refs, page->refs - 1);
 	if (--page->refs || !page->data || page->data == (u8 *)user_data[cur()->id])
 		return;
 	if (!page->file) {
@@ -378,6 +382,7 @@ void eng_set_page_dirty(struct page *page)
 {
 	HERE();
 	check_access(page, sizeof(long), 1, NULL);
+	DETAIL("set_page_dirty(backing page %lu)", page->index);
 	page->dirty = 1;
 }
 

@@ -38,8 +38,8 @@ struct mem_cgroup *eng_memcg_get(struct mm_struct *mm)
 		check_access(mm, sizeof(long), 0, NULL);
 	memcg = !mm && t->active_memcg ? t->active_memcg : group_of(mm ? mm : t->mm);
 	memcg->refs++;
-	TRACE("get_mem_cgroup_from_mm(): memcg %d has %d references",
-	      number_of(memcg, ""), memcg->refs);
+	TRACE("get_mem_cgroup_from_mm() = memcg %d :: references %d -> %d",
+	      number_of(memcg, ""), memcg->refs - 1, memcg->refs);
 	return memcg;
 }
 
@@ -64,6 +64,8 @@ void eng_memcg_put(struct mem_cgroup *memcg)
 	if (memcg->refs <= 0)
 		fatal("6-references", driver_function(),
 		      "memcg %d: a reference is given back that nobody took", number);
+	DETAIL("mem_cgroup_put(memcg %d) :: references %d -> %d", number, memcg->refs,
+	       memcg->refs - 1);
 	memcg->refs--;
 }
 

@@ -143,6 +143,7 @@ void sched_run(int first)
 {
 	W.current = first;
 	W.running = 1;
+	eng_tracing = keep->trace_on == TRACE_EVENTS;
 	coro_switch(&keep->main_sp, W.task[first].sp);
 }
 

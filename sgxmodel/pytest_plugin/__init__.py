@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The pytest plugin: which target, which seed, how many shards; and a section of findings.
+"""The pytest plugin: which target, which seed, how many shards; and what was found.
 
 It is loaded wherever the package is installed, so it imports nothing of the
 model before a test asks for it, and says nothing unless it was activated (the
@@ -10,26 +10,26 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
-from collections.abc import Generator, Iterator
-from math import inf
-from typing import TYPE_CHECKING, Any
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING
 
 import pytest
 
-from sgxmodel.report.printable import printable
+from sgxmodel.pytest_plugin.causes import SIGHTINGS, Causes
 from sgxmodel.testing import PROFILE_NAMES
 
 if TYPE_CHECKING:
     from sgxmodel.revisions import Revision
+    from sgxmodel.search.sighting import Sightings
 
 TARGET, SHARDS = "list_fixed", 2
-PROPERTY = "sgxmodel"
 MARKERS = (
     "sgx_search: explores schedules of --sgx-target; a new --sgx-seed explores anew",
     "sgx_quality: how small the found counterexamples become",
 )
 ACTIVE = pytest.StashKey[bool]()
+SEEN = pytest.StashKey["Sightings"]()
+KINDS = pytest.StashKey[set[tuple[str, str]]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +47,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--sgx-profile",
         choices=PROFILE_NAMES,
         help="how much to search (dev, or ci where the variable CI is set)",
+    )
+    group.addoption(
+        "--sgx-traces", metavar="DIR", help="where traces of violations go (sgxmodel-traces)"
     )
 
 
@@ -95,9 +98,11 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register markers and the section; a target that does not exist ends the run here."""
     for line in MARKERS:
         config.addinivalue_line("markers", line)
-    config.pluginmanager.register(Findings(target_name(config)), "sgxmodel-findings")
     if config.getoption("sgx_target") is not None:
         _known(target_name(config))
+    if not hasattr(config, "workerinput"):  # an xdist worker tells its controller
+        causes = Causes(config, target_name(config), seed(config))
+        config.pluginmanager.register(causes, "sgxmodel-causes")
 
 
 def _known(name: str) -> Revision:
@@ -155,72 +160,37 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("sgx_shard", numbers, ids=[f"shard{n}" for n in numbers])
 
 
-# -- findings: each item's report carries its own, so that they cross from workers ------------
+# -- what was seen: each item's report carries it, so that it crosses from workers ------------
+
+
+@pytest.fixture
+def sgx_sightings(request: pytest.FixtureRequest) -> Sightings:
+    """Where a test notes the violations that it sees; see ``causes.py``."""
+    from sgxmodel.search.sighting import Sightings
+
+    seen: Sightings = request.node.stash.setdefault(SEEN, Sightings())
+    return seen
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Note the violations that a test raised in its report."""
+    """Put what a test saw into its report."""
     report = yield
-    if call.excinfo is not None:
-        for violation in _violations(call.excinfo.value):
-            report.user_properties.append((PROPERTY, _finding(violation)))
+    seen = item.stash.get(SEEN, None)
+    if call.when == "call" and seen is not None and seen.best:
+        vars(report)[SIGHTINGS] = [seen.best[key].plain() for key in sorted(seen.best)]
+        kinds = ", ".join(f"{invariant} in {function}" for invariant, function in sorted(seen.best))
+        item.user_properties.append(("violated", kinds))
+        _stop_early(item.session, seen.best)
     return report
 
 
-def _violations(error: BaseException) -> Iterator[Any]:
-    """The violations in an exception; none unless the model was imported."""
-    base = sys.modules.get("sgxmodel.invariants.base")
-    if base is None:
-        return
-    if isinstance(error, BaseExceptionGroup):
-        for part in error.exceptions:
-            yield from _violations(part)
-    elif isinstance(error, base.Violation):
-        yield error
-
-
-def _finding(violation: Any) -> dict[str, Any]:
-    """What the section says of a violation, as plain data."""
-    example = vars(violation).get("example")
-    return {
-        "class": type(violation).__name__,
-        "invariant": violation.id,
-        "function": violation.function,
-        "title": violation.title,
-        "example": "" if example is None else f"example: {example}",
-        "size": None if example is None else [example.tasks, example.steps],
-    }
-
-
-class Findings:
-    """The findings of the whole run, and the section that lists them."""
-
-    def __init__(self, target: str) -> None:
-        self.target = target
-        self.found: dict[tuple[str, str], list[dict[str, Any]]] = {}
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        for name, value in report.user_properties:
-            if name == PROPERTY and isinstance(value, dict):
-                key = (value["invariant"], value["function"])
-                self.found.setdefault(key, []).append({**value, "item": report.nodeid})
-
-    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if not self.found:
-            return
-        terminalreporter.section(f"sgxmodel: violations in {self.target}")
-        for (invariant, function), findings in sorted(self.found.items()):
-            smallest = min(findings, key=_size)
-            times = f"{len(findings)} time{'s' * (len(findings) > 1)}"
-            name = smallest["class"]
-            terminalreporter.line(f"{invariant} ({name}) in {function}(): {times}")
-            for line in (smallest["title"], smallest["example"], smallest["item"]):
-                terminalreporter.line(f"    {printable(line)}")
-
-
-def _size(finding: dict[str, Any]) -> tuple[list[float], str]:
-    """Tasks, then steps; what says no size comes last."""
-    return (finding["size"] or [inf], finding["item"])
+def _stop_early(session: pytest.Session, keys: Iterable[tuple[str, str]]) -> None:
+    """-x and --maxfail count violations, as the tests that see them do not fail."""
+    kinds = session.config.stash.setdefault(KINDS, set())
+    kinds.update(keys)
+    most = int(session.config.getoption("maxfail") or 0)
+    if most and len(kinds) >= most:
+        session.shouldfail = f"stopping after {len(kinds)} violations"
