@@ -188,7 +188,7 @@ def check_command(
         tree_plan = TreePlan(target, scenarios, mails, schedules, seed, deadline, jobs, cc, trusted)
         checked, interrupted = _run_tree(tree_plan, learnt, old.__contains__, json_file)
         if patches and learnt.base is not None:
-            base = screen.Base("the tree without the patch", learnt.base)
+            base = screen.Base("the tree without the patch", learnt.base, left_out=True)
         _tell(learnt.unseen, trusted, left if verbose else ())
     else:
         plan = Plan(
