@@ -104,6 +104,7 @@ class Screen:
         out += self._new(new)
         out += self._unlike()
         out += self._old(old, len(new))
+        out += self._not_counted()
         out += self._removed(found)
         out += self._incomplete()
         out += ["", *self._tried(), *self._more(found)]
@@ -153,6 +154,14 @@ class Screen:
         for number, finding in enumerate(old, first + 1):
             out.append(_one_line(number, finding))
         return out
+
+    def _not_counted(self) -> list[str]:
+        kinds = {kind for entry in self.entries for kind in entry.result.known}
+        if not kinds:
+            return []
+        who = f"{self.base.name} has" if self.base is not None else "--known names"
+        said = f"Seen and not counted, as {who} them: {plural(len(kinds), 'kind')} of finding"
+        return ["", *wrap(f"{said} (-v lists them).", 0, 2, WIDTH)]
 
     def _removed(self, found: Sequence[Finding]) -> list[str]:
         if self.base is None or not self.base.same or self.note:
