@@ -54,18 +54,18 @@ static long raw(long n, long a, long b, long c)
 """
 UNSEEN = '__attribute__((no_sanitize("thread"))) static'
 TRIES = {
-    "write-home": Try(OPEN, "ESCAPE();", "the driver calls openat() in ksgxd"),
+    "write-home": Try(OPEN, "ESCAPE();", "the driver calls openat()"),
     "constructor": Try(
         OPEN + "__attribute__((constructor)) static void early(void) { ESCAPE(); }\n",
         "",
-        "the driver calls openat() when it is loaded in early",
+        "the driver calls openat() when it is loaded",
     ),
     "ifunc": Try(
         RAW.replace("static", UNSEEN, 1) % "syscall" + "static void never(void) { }\n"
         f'{UNSEEN} void *resolve(void) {{ raw(2, (long)"$", 0101, 0600); return never; }}\n'
         'void chosen(void) __attribute__((ifunc("resolve")));\n',
         "chosen();",
-        "the driver calls open() when it is loaded in raw",
+        "the driver calls open() when it is loaded",
     ),
     "destructor": Try(
         OPEN + "__attribute__((destructor)) static void late(void) { ESCAPE(); }\n",
@@ -82,7 +82,7 @@ TRIES = {
     "raw": Try(
         RAW % "syscall",
         'raw(2, (long)"$", 0101, 0600);',
-        "the driver calls open() in ksgxd",
+        "the driver calls open()",
     ),
     "hidden-assembly": Try(
         "#define PASTE(a, b) a##b\n",
@@ -103,29 +103,29 @@ TRIES = {
     "fork-bomb": Try(
         "extern int fork(void);\n",
         "for (;;)\n\t\tfork();",
-        "the driver calls clone() in ksgxd",
+        "the driver calls clone()",
     ),
     "kill-parent": Try(
         "extern int kill(int, int);\nextern int getppid(void);\n",
         "kill(getppid(), 9);",
-        "the driver calls getppid() in ksgxd",
+        "the driver calls getppid()",
     ),
     "kill-all": Try("extern int kill(int, int);\n", "kill(-1, 9);", "the driver calls kill()"),
     "socket": Try(
         "extern int socket(int, int, int);\n",
         "socket(2, 1, 0);",
-        "the driver calls socket() in ksgxd",
+        "the driver calls socket()",
     ),
     "exec": Try(
         "extern int execl(const char *, const char *, ...);\n",
         'execl("/bin/touch", "touch", "$", (char *)0);',
-        "the driver calls execve() in ksgxd",
+        "the driver calls execve()",
     ),
-    "exit": Try("extern void exit(int);\n", "exit(0);", "the driver calls exit_group() in ksgxd"),
+    "exit": Try("extern void exit(int);\n", "exit(0);", "the driver calls exit_group()"),
     "forged-reply": Try(
         "extern long write(int, const void *, unsigned long);\n",
         'char r[24] = "";\n\tfor (int fd = 0; fd < 64; fd++)\n\t\twrite(fd, r, sizeof(r));',
-        "the driver calls write() in ksgxd",
+        "the driver calls write()",
     ),
     "forged-result": Try(
         "extern char *keep;\n",
@@ -145,9 +145,7 @@ TRIES = {
         "names eng_allow_none: sgxmodel's own",
         2,
     ),
-    "sleeps-for-ever": Try(
-        "extern int pause(void);\n", "pause();", "the driver calls pause() in ksgxd"
-    ),
+    "sleeps-for-ever": Try("extern int pause(void);\n", "pause();", "the driver calls pause()"),
     "incbin": Try(
         '__asm__(".section .rodata\\nstolen: .incbin \\"@\\"\\n.text");\n',
         "",
@@ -175,7 +173,13 @@ def traces(tmp_path: Path) -> str:
     return f"--traces={tmp_path / 'traces'}"
 
 
-@pytest.mark.parametrize("name", TRIES)
+LONG = ("silent-constructor", "kill-all", "exec", "exit", "sleeps-for-ever", "x32")
+"""Like others; not in the short set."""
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.long] * (n in LONG)) for n in TRIES]
+)
 def test_what_a_driver_tries_is_refused_and_told(name: str, tmp_path: Path, traces: str) -> None:
     tried, mark, secret = TRIES[name], tmp_path / "escaped", tmp_path / "secret.h"
     secret.write_text("int stolen_secret;\n")
@@ -282,7 +286,7 @@ def test_trusted_it_may_do_anything(tmp_path: Path, traces: str) -> None:
     tree = edited(any_tree(), tmp_path / "tree", [("main.c", PLACE, code)])
     done = checked(tree, "--schedules=50", traces, "--trust")
     assert mark.exists()
-    assert "the driver runs with all your rights" in said(done)
+    assert "the driver ran with all your rights" in said(done)
 
 
 def test_the_compiler_has_no_network_and_writes_one_folder(tmp_path: Path) -> None:

@@ -167,7 +167,8 @@ class Screen:
         return ["", *prose(f"{said} (-v lists them).", 0, 2)]
 
     def _removed(self, found: Sequence[Finding]) -> list[str]:
-        if self.base is None or not self.base.same or self.note:
+        """Said only where all that was planned was run: what was not looked for is not gone."""
+        if self.base is None or not self.base.same or self.note or not self._whole():
             return []
         every = [*(f.key for f in found), *(k for e in self.entries for k in e.result.known)]
         seen = set(map(self.base.old, every))
@@ -176,6 +177,10 @@ class Screen:
             return []
         said = f"No longer seen, of what {self.base.name} has:"
         return ["", *_some(said, [f"{law} in {function}" for law, function in gone])]
+
+    def _whole(self) -> bool:
+        evidence = [entry.result.evidence for entry in self.entries]
+        return all(e.closed or e.runs >= e.planned > 0 for e in evidence)
 
     def _incomplete(self) -> list[str]:
         """What has no verdict, each reason once."""
