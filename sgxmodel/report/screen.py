@@ -137,7 +137,7 @@ class Screen:
                 places.setdefault(said, []).append(entry.name)
         if self.base is None or not places:
             return []
-        said = f"Not counted, as {self.base.name} breaks the same law in the same function; "
+        said = f"Not counted, as {self.base.name} breaks the same invariant in the same function; "
         out = ["", *wrap(said + "but not seen there in this form:", 0, 2, WIDTH)]
         for what, names in sorted(places.items())[:SHOWN]:
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
