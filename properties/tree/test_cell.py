@@ -12,8 +12,15 @@ from pathlib import Path
 import attrs
 import pytest
 
-from properties.tree.trees import any_tree, edited, patch_of
-from sgxmodel.tree.source import DRIVER
+from properties.tree.trees import any_tree, edited, library_of, patch_of, runner
+from sgxmodel.scenario.catalogue import SCENARIOS
+from sgxmodel.tree import cell
+from sgxmodel.tree.binding import Engine
+from sgxmodel.tree.build import build, cache_directory, cell_of, compiler
+from sgxmodel.tree.cell import CellDied
+from sgxmodel.tree.confine import confined
+from sgxmodel.tree.plan import plan
+from sgxmodel.tree.source import DRIVER, find
 
 PLACE = "static int ksgxd(void *p)\n{\n"
 """Where code is put into main.c: before this function, and at its beginning."""
@@ -258,8 +265,8 @@ def test_without_a_cell_it_is_only_run_when_trusted(
     """A machine that lacks a part is one whose cell says so."""
     cache = tmp_path / "cache"
     assert checked(any_tree(), "--schedules=50", traces, XDG_CACHE_HOME=str(cache)).returncode != 2
-    (cell,) = cache.rglob("cell")
-    cell.write_text('#!/bin/sh\n[ "$1" = possible ] && exit 102\nexit 1\n')
+    (binary,) = cache.rglob("cell")
+    binary.write_text('#!/bin/sh\n[ "$1" = possible ] && exit 102\nexit 1\n')
     done = checked(any_tree(), traces, XDG_CACHE_HOME=str(cache))
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
@@ -280,10 +287,7 @@ def test_trusted_it_may_do_anything(tmp_path: Path, traces: str) -> None:
 
 def test_the_compiler_has_no_network_and_writes_one_folder(tmp_path: Path) -> None:
     """Asked of the cell itself, with a compiler that tries."""
-    from sgxmodel.tree.build import cache_directory, cell_of, compiler
-    from sgxmodel.tree.confine import confined
-
-    cell = cell_of(compiler(), cache_directory())
+    binary = cell_of(compiler(), cache_directory())
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         tries = {
@@ -295,7 +299,7 @@ def test_the_compiler_has_no_network_and_writes_one_folder(tmp_path: Path) -> No
         (tmp_path / "own").mkdir()
         reads = [Path(sys.prefix), Path(sys.base_prefix)]
         for code, works in tries.items():
-            done = confined(cell, [sys.executable, "-c", code], reads, [tmp_path / "own"])
+            done = confined(binary, [sys.executable, "-c", code], reads, [tmp_path / "own"])
             assert (done.returncode == 0) is works, code + done.stderr
 
 
@@ -308,3 +312,37 @@ def test_a_patch_is_judged_in_a_cell_too(tmp_path: Path, traces: str) -> None:
     assert not mark.exists()
     assert tried.says in said(done)
     assert done.returncode == 1
+
+
+def test_what_a_cell_writes_is_kept_in_range(tmp_path: Path) -> None:
+    made = runner(any_tree(), SCENARIO)
+    raw = made.engine.cell.shared.result
+    raw.nfound = raw.nswitch = raw.nchoice = 1 << 30
+    assert (made.result.nfound, made.result.nswitch, made.result.nchoice) == (64, 4096, 256)
+    raw.nfound = -1
+    assert made.result.nfound == 0
+    raw.found[0].id, raw.found[0].title = b"\xff\xfe", b"\xff" * 160
+    assert made.violation(raw.found[0]).id == "21-system-call"
+
+
+def test_a_driver_that_never_comes_back_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No run is under way while it is loaded, so it is the parent that looks."""
+    monkeypatch.setattr(cell, "SECONDS", 1)
+    code = "__attribute__((constructor)) static void early(void) { for (;;) ; }\n" + PLACE
+    tree = edited(any_tree(), tmp_path / "tree", [("main.c", PLACE, code)])
+    with pytest.raises(CellDied, match="1 s of processor time went by") as died:
+        Engine(build(find(tree)))
+    assert died.value.endless
+
+
+def test_a_cell_that_died_is_replaced() -> None:
+    engine = Engine(library_of(any_tree()))
+    made = plan(SCENARIOS[SCENARIO])
+    assert engine.boot(made.config, made.calls) == 0
+    engine.cell.process.kill()
+    with pytest.raises(CellDied, match="SIGKILL"):
+        engine.run()
+    assert engine.boot(made.config, made.calls) == 0
+    assert engine.proves()

@@ -7,6 +7,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+import attrs
 import pytest
 
 from properties.tree.trees import edited, runner, searched
@@ -194,6 +195,7 @@ def test_a_run_in_which_the_blamed_function_runs_is_preferred(tree: Path) -> Non
     search = searched(tree, "eaug-eaug", 2000)
     met: Met = {}
     small = minimise(search.runner, K2, search.best[K2], None, met)
-    other = ("16-benign-race", "sgx_ioctl")
+    early = attrs.evolve(small, steps=1)  # as if it were found before the function runs
     assert telling(search.runner, K2, small, met) == small
-    assert telling(search.runner, other, small, met) == small  # nobody comes there
+    assert telling(search.runner, K2, early, {small.schedule: small}) == small
+    assert telling(search.runner, ("20-end", "sgx_open"), small, met) == small  # it never runs

@@ -18,7 +18,11 @@ from sgxmodel.cli.replay import replay_command
 from sgxmodel.cli.show import show_command
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    # click takes out what looks like a colour, unless colours are wanted: we show it instead.
+    context_settings={"help_option_names": ["-h", "--help"], "color": True},
+)
 @click.version_option(__version__, prog_name="sgxmodel")
 def main() -> None:
     """Check the Linux SGX EPC reclaimer, and patches to it, by controlled schedules."""

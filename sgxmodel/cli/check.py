@@ -188,7 +188,7 @@ def check_command(
         tree_plan = TreePlan(target, scenarios, mails, schedules, seed, deadline, jobs, cc, trusted)
         checked, interrupted = _run_tree(tree_plan, learnt, old.__contains__, json_file)
         if patches and learnt.base is not None:
-            base = screen.Base("the tree without the patch", learnt.base)
+            base = screen.Base("the tree without the patch", learnt.base, left_out=True)
         _tell(learnt.unseen, trusted, left if verbose else ())
     else:
         plan = Plan(
@@ -208,6 +208,7 @@ def check_command(
             scenarios,
             lambda runs: check_target(plan, runs),
             lambda key: key in old or (base is not None and base.has(key)),
+            quiet=json_file == "-",
         )
     kinds = known.kinds(checked)
     checked = [known.without(c, old) for c in checked]
@@ -305,6 +306,7 @@ def _run(
     results: Results,
     old: Callable[[known.Key], bool],
     learnt: Learnt | None = None,
+    quiet: bool = False,
 ) -> tuple[list[Checked], bool]:
     """All results that there are, in the order of the scenarios; whether it was interrupted.
 
@@ -313,7 +315,7 @@ def _run(
     done: list[Checked] = []
     said: set[known.Key] = set()
     interrupted = False
-    with progress(total) as bar:
+    with progress(total, quiet=quiet) as bar:
         try:
             if learnt is not None:
                 bar.at(learnt.phase)
@@ -349,7 +351,14 @@ def _run_tree(
     """With patches each scenario is run on the tree without them first."""
     total = len(plan.scenarios) * (2 if plan.patches else 1)
     try:
-        return _run(total, plan.scenarios, lambda runs: check_tree(plan, learnt), old, learnt)
+        return _run(
+            total,
+            plan.scenarios,
+            lambda runs: check_tree(plan, learnt),
+            old,
+            learnt,
+            json_file == "-",
+        )
     except UserError as error:
         if json_file == "-":
             click.echo(json.document(plan.target, (), str(error), Verdict.ERROR), nl=False)

@@ -23,7 +23,10 @@ LINE = 78
 class Progress:
     """Without a terminal only what is found is said."""
 
-    def __init__(self, bar: Bar | None = None, task: TaskID | None = None) -> None:
+    def __init__(
+        self, bar: Bar | None = None, task: TaskID | None = None, quiet: bool = False
+    ) -> None:
+        self.quiet = quiet
         self.bar = bar
         self.task = task
         self.began = time.monotonic()
@@ -50,7 +53,8 @@ class Progress:
         line = ascii(f"found: {said}")
         line = line if len(line) <= LINE else f"{line[: LINE - 3]}..."
         if self.bar is None:
-            click.echo(line, err=True)
+            if not self.quiet:
+                click.echo(line, err=True)
         else:
             self.bar.console.print(line, markup=False, highlight=False)
             self._update(found=f", {self.findings} found")
@@ -61,10 +65,10 @@ class Progress:
 
 
 @contextmanager
-def progress(total: int, what: str = "scenarios") -> Iterator[Progress]:
-    """Of ``total`` things."""
+def progress(total: int, what: str = "scenarios", quiet: bool = False) -> Iterator[Progress]:
+    """Of ``total`` things.  ``quiet``: without a terminal nothing is said."""
     if not sys.stderr.isatty():
-        yield Progress()
+        yield Progress(quiet=quiet)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn

@@ -14,7 +14,7 @@ import attrs
 from sgxmodel.invariants.base import Severity
 from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.report.causes import by_severity, severity
-from sgxmodel.report.layout import ascii, plural, wrap
+from sgxmodel.report.layout import ascii, plural, prose
 from sgxmodel.report.summary import Entry, smallest
 from sgxmodel.search.verdict import Verdict, worst
 from sgxmodel.trace.events import Trace
@@ -43,16 +43,18 @@ class Base:
     """What a target is held against.
 
     ``known``: what that shows; ``same``: whether in the scenarios that were run, so that
-    what is missing now is gone; ``renamed``: functions by another name, new -> old.
+    what is missing now is gone; ``renamed``: functions by another name, new -> old;
+    ``left_out``: whether the entries have only what is new.
     """
 
     name: str
     known: frozenset[Key]
     same: bool = True
     renamed: Mapping[str, str] = attrs.field(factory=dict)
+    left_out: bool = False
 
     def has(self, key: Key) -> bool:
-        return self.old(key) in self.known
+        return not self.left_out and self.old(key) in self.known
 
     def old(self, key: Key) -> Key:
         """A kind by the base's name of its function."""
@@ -104,6 +106,7 @@ class Screen:
         out += self._new(new)
         out += self._unlike()
         out += self._old(old, len(new))
+        out += self._not_counted()
         out += self._removed(found)
         out += self._incomplete()
         out += ["", *self._tried(), *self._more(found)]
@@ -117,7 +120,7 @@ class Screen:
             said += f", {plural(new, 'finding')}"
             if self.base is not None:
                 said += f" that {self.base.name} does not have"
-        return wrap(said, 0, 2, WIDTH)
+        return prose(said, 0, 2)
 
     def _new(self, new: Sequence[Finding]) -> list[str]:
         out: list[str] = []
@@ -126,7 +129,8 @@ class Screen:
             if severity(finding.key) is not said:
                 said = severity(finding.key)
                 out += ["", f"{str(said).capitalize()}:"]
-            out += _two_lines(number, finding)
+            again = number > 1 and new[number - 2].key[0] == finding.key[0]
+            out += _two_lines(number, finding, again)
         return out
 
     def _unlike(self) -> list[str]:
@@ -138,10 +142,10 @@ class Screen:
         if self.base is None or not places:
             return []
         said = f"Not counted, as {self.base.name} breaks the same invariant in the same function; "
-        out = ["", *wrap(said + "but not seen there in this form:", 0, 2, WIDTH)]
+        out = ["", *prose(said + "but not seen there in this form:", 0, 2)]
         for what, names in sorted(places.items())[:SHOWN]:
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
-            out += wrap(f"{what} ({', '.join(names[:2])}{more})", 2, 2, WIDTH)
+            out += prose(f"{what} ({', '.join(names[:2])}{more})", 2, 2)
         if len(places) > SHOWN:
             out.append(f"  ... and {len(places) - SHOWN} more: -v has them")
         return out
@@ -153,6 +157,14 @@ class Screen:
         for number, finding in enumerate(old, first + 1):
             out.append(_one_line(number, finding))
         return out
+
+    def _not_counted(self) -> list[str]:
+        kinds = {kind for entry in self.entries for kind in entry.result.known}
+        if not kinds:
+            return []
+        who = f"{self.base.name} has" if self.base is not None else "--known names"
+        said = f"Seen and not counted, as {who} them: {plural(len(kinds), 'kind')} of finding"
+        return ["", *prose(f"{said} (-v lists them).", 0, 2)]
 
     def _removed(self, found: Sequence[Finding]) -> list[str]:
         if self.base is None or not self.base.same or self.note:
@@ -176,7 +188,7 @@ class Screen:
         out: list[str] = []
         for why, names in list(reasons.items())[:SHOWN]:
             more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-            out += wrap(f"{why} ({', '.join(names[:3])}{more})", 0, 2, WIDTH)
+            out += prose(f"{why} ({', '.join(names[:3])}{more})", 0, 2)
         if len(reasons) > SHOWN:
             out.append(f"... and {len(reasons) - SHOWN} other reasons: -v has them")
         return ["", *out] if out else []
@@ -192,23 +204,23 @@ class Screen:
             said += f", {runs:,} runs, {steps:,} steps"
         if self.left_out:
             said += f"; {plural(self.left_out, 'scenario')} left out"
-        return wrap(f"{said}{'; ' + self.note if self.note else ''}.", 0, 2, WIDTH)
+        return prose(f"{said}{'; ' + self.note if self.note else ''}.", 0, 2)
 
     def _more(self, found: Sequence[Finding]) -> list[str]:
         if not found:
             return []
         which = "1" if len(found) == 1 else f"N (1 to {len(found)})"
-        return [f"More: sgxmodel show {which}: the interleaving, for a mail; -v: all scenarios."]
+        return [f"More: sgxmodel show {which}, for a mail; check -v, for all scenarios."]
 
 
-def _two_lines(number: int, finding: Finding) -> list[str]:
-    """What happened in this run, and what it costs."""
+def _two_lines(number: int, finding: Finding, again: bool) -> list[str]:
+    """What happened in this run, and what it costs, if that was not said just ``again``."""
     trace = finding.trace
     law = INVARIANTS.get(trace.invariant)
-    out = wrap(f"{number:3}  {in_a_line(trace)}", 0, 5, WIDTH)
-    out[0] = f"{number:3}  {out[0].lstrip().partition('  ')[2].lstrip()}"
-    cost = f"{law.cost}; " if law is not None and law.cost else ""
-    return [*out, *wrap(f"{cost}{trace.invariant}, {_seen(finding)}", 5, 0, WIDTH)]
+    out = prose(in_a_line(trace), 5)
+    out[0] = f"{number:3}  {out[0].lstrip()}"
+    cost = f"{law.cost}; " if not again and law is not None and law.cost else ""
+    return [*out, *prose(f"{cost}{trace.invariant}, {_seen(finding)}", 5)]
 
 
 def where(trace: Trace) -> str:
@@ -242,4 +254,4 @@ def _title(trace: Trace) -> str:
 
 def _some(said: str, items: Sequence[str]) -> list[str]:
     more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return wrap(f"{said} {', '.join(items[:SHOWN])}{more}.", 0, 2, WIDTH)
+    return prose(f"{said} {', '.join(items[:SHOWN])}{more}.", 0, 2)

@@ -55,7 +55,8 @@ def format(trace: Trace) -> str:
     for step in trace.steps:
         out.append(_step(step))
         out += [f"    {json.dumps(change)}" for change in step.changes]
-    return "\n".join([*out, "end", ""])
+    # DEL is the one control byte that JSON lets through.
+    return "\n".join([*out, "end", ""]).replace("\x7f", "\\u007f")
 
 
 def _word(text: str) -> str:

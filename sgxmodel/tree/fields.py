@@ -15,7 +15,6 @@ from sgxmodel.tree import values
 
 TOKEN = re.compile(r"(?:\w+#\d+)?<([^<>|]*)\|([^<>|]*)\|(\d+)>")
 ACCESS = re.compile(r"(store|read|write) ([^<]*)<([^<>|]*)\|([^<>|]*)\|(\d+)> (.*)")
-BIT = re.compile(r"(set|clear|test)_bit\((\d+), ")
 POINTEE = re.compile(r"sizeof\(\*(\w+)\)")
 STRUCT = re.compile(r"struct (\w+)")
 SKIPPED = ("DW_TAG_typedef", "DW_TAG_const_type", "DW_TAG_volatile_type")
@@ -63,7 +62,7 @@ def _access(library: Path, found: re.Match[str]) -> str:
     kind = values.Kind()
     if known is not None:
         kind = known.kind(found[3], found[4], int(found[5]))
-    if kind.parts and after:
+    if kind.parts and values.are_numbers(before, after):
         name, before, after = values.parts(before, after, kind)
         return f"store {field.rpartition('.')[0]}.{name} {before} -> {after}"
     if after:

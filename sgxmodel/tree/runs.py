@@ -167,11 +167,13 @@ class Runner:
 
     def _function(self, raw: RawFinding) -> str:
         """Where the driver was; outside of it, which call of user space or which task it is."""
-        if raw.pc:
-            return self.names.place(raw.pc).function
+        known = self.names.place(raw.pc or 0).function
+        if known != "?":
+            return known
         if 0 <= raw.call < len(self.plan.texts):
             return user_function(self.plan.texts[raw.call])
-        task = self.plan.tasks[raw.task]
+        tasks = self.plan.tasks
+        task = tasks[raw.task] if 0 <= raw.task < len(tasks) else "setup"
         return "the set-up" if task == "setup" else task
 
     def _race(self, raw: RawFinding) -> Violation:

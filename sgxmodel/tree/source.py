@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -10,7 +11,7 @@ import shutil
 import subprocess
 import tarfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
@@ -91,6 +92,27 @@ def opened(target: str, patches: Sequence[Patch] = ()) -> Iterator[Source]:
             _apply(source, patch)
             _must_stay_inside(source)
         yield source
+
+
+def identity(target: str, source: Source) -> str:
+    """Which tree it is: the commit, and whether its driver is changed; or a hash of the files.
+
+    git is told to run nothing that a repository names.
+    """
+    directory, at, revision = target.rpartition("@")
+    named = at and not Path(target).expanduser().is_dir()
+    where = Path(directory if named else target).expanduser()
+    git = ["git", "-C", str(where), "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
+    with suppress(TreeError):
+        done = _run([*git, "rev-parse", "--verify", "--end-of-options",
+                     f"{revision if named else 'HEAD'}^{{commit}}"])  # fmt: skip
+        commit = done.stdout.decode("ascii", "replace").split()
+        if not done.returncode and commit:
+            paths = [str(DRIVER), *map(str, HEADERS)]
+            dirty = not named and _run([*git, "status", "--porcelain", "--", *paths]).stdout
+            return f"commit {commit[0]}{', with changes that are not committed' if dirty else ''}"
+    digest = hashlib.sha256(source.text().encode("utf-8", "replace")).hexdigest()
+    return f"files with SHA-256 {digest[:16]}"
 
 
 def copied(source: Source, to: Path) -> Source:

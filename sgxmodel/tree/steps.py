@@ -126,7 +126,8 @@ def _bare(runner: Runner, event: Event) -> Step:
     """Who is where, without what is done."""
     place = runner.names.place(event.pc)
     driver = place.file.startswith("arch/")
-    call = runner.plan.texts[event.call] if event.call >= 0 else ""
+    texts = runner.plan.texts
+    call = texts[event.call] if 0 <= event.call < len(texts) else ""
     return Step(
         number=event.step,
         task=task_of(runner, event.task),
@@ -142,7 +143,7 @@ def function_of(runner: Runner, event: Event) -> str:
     """The driver's function, or whoever calls the driver."""
     if event.entry:
         return runner.names.place(event.entry).function
-    if event.call < 0:
+    if not 0 <= event.call < len(runner.plan.texts):
         return task_of(runner, event.task)
     return user_function(runner.plan.texts[event.call])
 

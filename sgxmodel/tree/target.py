@@ -17,6 +17,7 @@ from pathlib import Path
 
 import attrs
 
+from sgxmodel import __version__
 from sgxmodel.errors import ScenarioError, TreeError, UserError
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.known import Key, kinds, without
@@ -25,11 +26,11 @@ from sgxmodel.search.verdict import Checked, Verdict, failed, unsearched
 from sgxmodel.search.workers import in_workers
 from sgxmodel.trace.events import Patch, Trace
 from sgxmodel.tree.binding import Engine
-from sgxmodel.tree.build import build, compiler
+from sgxmodel.tree.build import Compiler, build, compiler
 from sgxmodel.tree.check import check_scenario, planned_runs
 from sgxmodel.tree.confine import Library
 from sgxmodel.tree.replay import replay_on
-from sgxmodel.tree.source import opened
+from sgxmodel.tree.source import Source, identity, opened
 
 DIED = "the driver took the process down that ran it"
 SHORT = 5
@@ -56,6 +57,8 @@ class TreePlan:
     compiler: str | None = None
     trusted: bool = False
     """Whether drivers and the compiler run without being confined."""
+    origin: tuple[str, ...] = ()
+    """What a trace says of where it comes from."""
 
 
 @attrs.frozen
@@ -98,11 +101,13 @@ def check_tree(plan: TreePlan, learnt: Learnt | None = None) -> Iterator[Checked
     if not plan.patches:
         with opened(plan.target) as source:
             library = build(source, cc, trusted=plan.trusted)
+            plan = attrs.evolve(plan, origin=_origin(plan, source, cc))
             learnt.unseen, learnt.phase = library.unseen, "search"
             yield from _check_all(plan, library, None)
         return
     with opened(plan.target) as before, opened(plan.target, plan.patches) as after:
         libraries = [build(tree, cc, trusted=plan.trusted) for tree in (before, after)]
+        plan = attrs.evolve(plan, origin=_origin(plan, before, cc))
         learnt.unseen, learnt.phase = libraries[1].unseen, "search without the patch"
         unpatched = attrs.evolve(plan, patches=(), deadline=_midway(plan.deadline))
         known: set[Key] = set()
@@ -116,6 +121,14 @@ def check_tree(plan: TreePlan, learnt: Learnt | None = None) -> Iterator[Checked
         learnt.base, learnt.phase = frozenset(known), "search with the patch"
         baseline = Baseline(libraries[0], frozenset(known), frozenset(looks))
         yield from _check_all(plan, libraries[1], baseline)
+
+
+def _origin(plan: TreePlan, source: Source, cc: Compiler) -> tuple[str, ...]:
+    return (
+        f"sgxmodel {__version__}",
+        f"{plan.target}: {identity(plan.target, source)}",
+        cc.version,
+    )
 
 
 def _midway(deadline: float | None) -> float | None:
@@ -153,7 +166,9 @@ def _one(
         )  # fmt: skip
         checked = Checked(
             attrs.evolve(result, findings=()),
-            tuple(attrs.evolve(trace, patches=plan.patches) for trace in traces),
+            tuple(
+                attrs.evolve(trace, patches=plan.patches, origin=plan.origin) for trace in traces
+            ),
         )
         if baseline is not None:
             checked = _new(plan, baseline, engine_of(library), scenario, checked, deadline)

@@ -76,6 +76,11 @@ def _signed(number: int, size: int) -> str:
     return str(low) if -4096 < low < 0 else hex(number)
 
 
+def are_numbers(*texts: str) -> bool:
+    """Whether the engine gave numbers, not names of objects."""
+    return all(map(NUMBER.fullmatch, texts))
+
+
 def parts(before: str, after: str, kind: Kind) -> tuple[str, str, str]:
     """The bit-fields that a store changes, or all that a read sees: names and values."""
     a, b = int(before, 16), int(after, 16)
@@ -92,7 +97,7 @@ def parts(before: str, after: str, kind: Kind) -> tuple[str, str, str]:
 
 def change(before: str, after: str, kind: Kind, flags: Mapping[str, int]) -> tuple[str, str]:
     """Both values; of flags only what is not the same in both, if that tells it."""
-    if not (NUMBER.fullmatch(before) and NUMBER.fullmatch(after)):
+    if not are_numbers(before, after):
         return value(before, kind, flags), value(after, kind, flags)
     a, b = int(before, 16), int(after, 16)
     known = sum(bit for name, bit in flags.items() if name.startswith(f"{kind.struct.upper()}_"))

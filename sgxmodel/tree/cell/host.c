@@ -9,12 +9,14 @@
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -119,15 +121,16 @@ static void reply(int status, int64_t a, int64_t b)
 /* -- signals ----------------------------------------------------------------------------- */
 
 struct range {
+	uintptr_t linker;		/* look for the dynamic linker, which is there */
 	uintptr_t base, low, high;	/* low to high: its code */
 };
 
-static int range_of_library(struct dl_phdr_info *info, size_t size, void *data)
+static int range_of(struct dl_phdr_info *info, size_t size, void *data)
 {
 	struct range *r = data;
 
 	(void)size;
-	if (strcmp(info->dlpi_name, NAME))
+	if (r->linker ? info->dlpi_addr != r->linker : !!strcmp(info->dlpi_name, NAME))
 		return 0;
 	r->base = info->dlpi_addr;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
@@ -144,9 +147,9 @@ static int range_of_library(struct dl_phdr_info *info, size_t size, void *data)
 /* The innermost return address into the library: who called, before there are tasks. */
 static uintptr_t caller(const uintptr_t *sp, uintptr_t ip)
 {
-	struct range r = { 0, 0, 0 };
+	struct range r = { 0 };
 
-	dl_iterate_phdr(range_of_library, &r);
+	dl_iterate_phdr(range_of, &r);
 	if (ip > r.low && ip < r.high)
 		return ip - r.base;
 	for (int i = 0; i < 256; i++)
@@ -169,9 +172,10 @@ static uintptr_t caller(const uintptr_t *sp, uintptr_t ip)
 #endif
 
 /* dlopen() opens and looks at the library: it gets what was opened before the cell was closed. */
-static int linker(ucontext_t *context, long call)
+static int linker(ucontext_t *context, long call, uintptr_t ip)
 {
 	const char *path = (const char *)ARGUMENT(context, 1);
+	struct range r = { .linker = getauxval(AT_BASE) };
 
 	if (!cell.loading)
 		return 0;
@@ -183,6 +187,12 @@ static int linker(ucontext_t *context, long call)
 		RESULT(context) = syscall(SYS_fstat, cell.library, ARGUMENT(context, 2));
 		return 1;
 	}
+	/* What newer ones try beside, mseal() say, they do without. */
+	dl_iterate_phdr(range_of, &r);
+	if (ip > r.low && ip < r.high) {
+		RESULT(context) = -ENOSYS;
+		return 1;
+	}
 	return 0;
 }
 
@@ -192,7 +202,7 @@ static void denied(int sig, siginfo_t *info, void *context)
 	int native = NATIVE(info->si_arch) && !(info->si_syscall & 0x40000000);
 
 	(void)sig;
-	if (native && linker(at, info->si_syscall))
+	if (native && linker(at, info->si_syscall, (uintptr_t)info->si_call_addr))
 		return;
 	if (eng.denied)
 		eng.denied(info->si_syscall, native);	/* during a run it does not come back */
