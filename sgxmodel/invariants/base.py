@@ -130,7 +130,7 @@ class Evicted(Violation):
     """8-evicted."""
 
     id = "8-evicted"
-    guarantee = "no data is lost: of an evicted page, VA slot, PCMD and contents match"
+    guarantee = "every evicted page can be loaded back, and no data is lost"
     severity = Severity.CORRUPTION
     cost = "an enclave loses the contents of a page"
 
