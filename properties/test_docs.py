@@ -74,7 +74,7 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert not anchor or anchor in anchors(target), link
 
 
-@pytest.mark.parametrize("page", (p for p in PAGES if p.name != "CHANGELOG.md"), ids=name)
+@pytest.mark.parametrize("page", [p for p in PAGES if p.name != "CHANGELOG.md"], ids=name)
 def test_commands_are_what_the_parser_takes(page: Path) -> None:
     for line in commands(page):
         parses(shlex.split(line)[1:])

@@ -98,5 +98,5 @@ def test_a_group_without_a_reference_is_not_charged(bench: Bench) -> None:
     bench.run(mem_cgroup_put, bench.memcg)
     with bench.told("refcount", "charged after its reference was dropped"):
         charged(bench)
-    with bench.refused("refcount", "nobody took"):
+    with bench.refused("refcount", "never taken"):
         bench.run(mem_cgroup_put, bench.memcg)
