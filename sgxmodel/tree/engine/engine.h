@@ -116,13 +116,15 @@ struct workqueue {
 	int head, tail, busy;
 };
 
+enum run_kind { RUN_NONE, RUN_PLAIN, RUN_TRACED };
+
 /* What a run changes, as far as the engine itself goes. */
 struct world {
 	struct task task[ENG_TASKS];
 	int ntask, nuser;		/* scenario tasks come first, then those that follow */
 	int ksgxd, worker, rcu, end, setup;
 	int current;
-	int running;			/* inside a run: yields count */
+	int running;			/* inside a run: yields count.  enum run_kind */
 	int quiet;			/* engine code that touches driver data: no yields */
 	int aborted;
 	u32 step, next_at;

@@ -142,8 +142,8 @@ void sched_finish(void)
 void sched_run(int first)
 {
 	W.current = first;
-	W.running = 1;
 	eng_tracing = keep->trace_on == TRACE_EVENTS;
+	W.running = eng_tracing ? RUN_TRACED : RUN_PLAIN;
 	coro_switch(&keep->main_sp, W.task[first].sp);
 }
 

@@ -19,8 +19,9 @@ checked(const void *addr, size_t size, int write, int plain, const void *pc)
 	if ((size_t)((const u8 *)addr - t->stack) < STACK_BYTES)
 		return;
 	if (write) {
-		must_be_drivers(addr);
 		W.progress_step = W.step;
+		if ((size_t)((const u8 *)addr - heap_base) >= HEAP_BYTES)
+			must_be_drivers(addr);
 	}
 	if (keep->schedule.memory)
 		eng_yield_point();
@@ -40,12 +41,10 @@ traced(const void *addr, size_t size, int write, int plain, const void *pc)
 static inline void __attribute__((always_inline))
 access(const void *addr, size_t size, int write, int plain, const void *pc)
 {
-	if (!W.running || W.quiet)
-		return;
-	if (__builtin_expect(eng_tracing, 0))
-		traced(addr, size, write, plain, pc);
-	else
+	if (__builtin_expect(W.running == RUN_PLAIN && !W.quiet, 1))
 		checked(addr, size, write, plain, pc);
+	else if (W.running && !W.quiet)
+		traced(addr, size, write, plain, pc);
 }
 
 #define HOOKS(n)								\
