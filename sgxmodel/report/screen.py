@@ -141,8 +141,8 @@ class Screen:
                 places.setdefault(said, []).append(entry.name)
         if self.base is None or not places:
             return []
-        said = f"Not counted, as {self.base.name} breaks the same law in the same function; "
-        out = ["", *prose(said + "but not seen there in this form:", 0, 2)]
+        said = f"Not counted: {self.base.name} breaks the same invariant in the same function, "
+        out = ["", *prose(said + "but was not seen to do it in this form:", 0, 2)]
         for what, names in sorted(places.items())[:SHOWN]:
             more = f" and {len(names) - 2} more" if len(names) > 2 else ""
             out += prose(f"{what} ({', '.join(names[:2])}{more})", 2, 2)

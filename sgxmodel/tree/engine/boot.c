@@ -41,7 +41,8 @@ static int justified(const struct task *t, const struct eng_call *call, int valu
 	    (value != RESULT_SIGBUS && value != RESULT_OOM))
 		return 1;
 	violate("15-errno", blamed(t, call), "an access of task%d is killed with %d\n"
-		"the enclave runs, memory can be had, and nothing was made to fail", t->id, value);
+		"the enclave is initialized, EPC can be allocated, and no failure was injected",
+		t->id, value);
 	return 0;
 }
 
@@ -109,9 +110,9 @@ static void check_result(struct task *t, int value)
 	if (value == RESULT_SIGSEGV || value == -9 || value == -3 || value == -4)
 		return;
 	violate("16-benign-race", blamed(t, call), "a call of task%d %s with %d\n"
-		"no order of whole calls gives that%s", t->id,
+		"not serialisable: no order of the calls, one after another, gives that%s", t->id,
 		value >= RESULT_SIGBUS ? "kills the process" : "fails", value,
-		t->refused ? "; the pages that could be reclaimed were in a reclaimer's hands" : "");
+		t->refused ? "; the reclaimable pages were isolated by a reclaimer" : "");
 }
 
 static void task_main(struct task *t)

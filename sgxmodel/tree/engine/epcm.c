@@ -301,8 +301,8 @@ int hw_eremove(void *addr)
 	if (is_child(p) && secs_of(p)->initialized && !secs_of(p)->guest &&
 	    !(p->type == PT_TRIM && !p->modified) && probe_keeps(addr))
 		violate("8-evicted", driver_function(),
-			"EREMOVE of a page that its enclave has not given up\n"
-			"the enclave is in use, and the page was not trimmed and accepted");
+			"EREMOVE of a page that its enclave still uses\n"
+			"the enclave is open, and the page was not trimmed and accepted");
 	if (is_child(p))
 		secs_of(p)->children--;
 	if (p->refusals >= 2)
@@ -712,7 +712,7 @@ static int refused(struct task *task, struct mm_struct *mm, int page, int n)
 
 	tlb_flush(task);
 	violate("13-mappings", mapped_by(mm, page), "the PTE of page %d maps EPC page %d, which is %s",
-		page, -2 - n, p->blocked && p->valid ? "blocked" : "not this page any more");
+		page, -2 - n, p->blocked && p->valid ? "blocked" : "no longer this page");
 	return RESULT_SIGSEGV;
 }
 

@@ -17,6 +17,6 @@ void writes_to_checks(const void *addr)
 
 	if (at >= last_data && at < fence_bss)
 		return;
-	fatal("21-system-call", "", "the driver writes to the memory of the checks\n"
-	      "nothing that this run says can be believed");
+	fatal("21-system-call", "", "the driver writes to the checker's memory\n"
+	      "nothing that this run reports can be trusted");
 }

@@ -107,7 +107,7 @@ void descriptors_end(void)
 	for (int fd = 0; fd < FD_COUNT; fd++)
 		if (opened[fd].refs > 1)
 			violate("6-references", "sgx_set_attribute",
-				"a reference on an open file is kept");
+				"a reference to an open file is never dropped");
 }
 
 struct file *eng_fget(unsigned int fd)
@@ -299,7 +299,7 @@ void shmem_release(struct file *file)
 		if (b->page[i]) {
 			if (b->page[i]->refs)
 				violate("6-references", driver_function(),
-					"the backing file goes while backing page %lu is held",
+					"the backing file is freed while backing page %lu is held",
 					b->page[i]->index);
 			b->page[i]->file = NULL;
 			if (!b->page[i]->refs)
@@ -360,7 +360,7 @@ void eng_put_page(struct page *page, const char *func)
 	eng_yield_point();
 	check_access(page, sizeof(long), 1, NULL);
 	if (page->refs <= 0)
-		fatal("6-references", func, "put_page() of backing page %lu, which nobody holds",
+		fatal("6-references", func, "put_page() of backing page %lu, which is not held",
 		      page->index);
 	race_release(page);
 	if (page->data != (u8 *)user_data[cur()->id])
@@ -374,7 +374,7 @@ void eng_put_page(struct page *page, const char *func)
 	}
 	if (!page->dirty && sum_of(page) != page->sum)
 		violate("8-evicted", func, "backing page %lu was written but is not dirty\n"
-			"the kernel may drop it and read zeroes, or what was there, back",
+			"the kernel may drop it and later read back zeroes or stale data",
 			page->index);
 }
 

@@ -120,7 +120,7 @@ static void *take(size_t size, const char *what, const char *func)
 	u32 start = (u32)heap_used;
 
 	if (heap_used + room > HEAP_BYTES || nblocks == BLOCKS)
-		fatal("14-progress", func, "one run allocates without end");
+		fatal("14-progress", func, "one run allocates memory without end");
 	heap_used += room;
 	memset(shadow + start / 8, 8, size / 8);
 	if (size % 8)
@@ -208,7 +208,7 @@ void eng_free(const void *ptr, const char *func)
 		return;
 	b = block_of(ptr);
 	if (!b || heap_base + b->start != ptr)
-		fatal("6-references", func, "kfree of what was never allocated");
+		fatal("6-references", func, "kfree() of a pointer that was never allocated");
 	if (!b->live)
 		fatal("6-references", func, "double free of %s\nfreed first in %s()",
 		      object_name(ptr), b->freed_by);
@@ -362,7 +362,7 @@ void eng_list_linked(const char *func, const struct list_head *entry)
 	if (next == entry || !readable(next) || !readable(prev))
 		return;
 	if (next->prev == entry && prev->next == entry)
-		violate("1-one-list", func, "%s is put on a list and is still on another one",
+		violate("1-one-list", func, "%s is put on a list while it is still on another one",
 			object_name(entry));
 }
 

@@ -561,8 +561,8 @@ void sched_retry(void)
 
 	if (++t->retries > RETRIES)
 		fatal("14-progress", "sgx_vma_fault",
-		      "a fault is retried for ever\n%s was told %d times to try again and nobody "
-		      "makes room", t->name, RETRIES);
+		      "a fault is retried for ever\n%s has retried %d times and no page "
+		      "is freed", t->name, RETRIES);
 	/* A scenario may leave ksgxd out for being slow; it comes when nothing else helps
 	 * (not where every step is compared with the model, which waits for ever).
 	 */

@@ -33,7 +33,7 @@ void srcu_freed(const void *ptr, size_t size)
 		if (set_up[i] && (uintptr_t)set_up[i] - (uintptr_t)ptr < size) {
 			set_up[i] = NULL;
 			violate("20-end", driver_function(),
-				"an srcu_struct is freed that was not cleaned up");
+				"an srcu_struct is freed without cleanup_srcu_struct()");
 		}
 }
 
@@ -180,7 +180,7 @@ void queue_work(int kind, void *obj)
 	struct workqueue *q = kind == WORK_NOTIFIER_FREE ? &W.callbacks : &W.work;
 
 	if (q->tail - q->head == QUEUED)
-		fatal("14-progress", driver_function(), "deferred work piles up");
+		fatal("14-progress", driver_function(), "deferred work is queued without end");
 	q->work[q->tail++ % QUEUED] = (struct work){ kind, obj };
 	race_release(q);
 	W.dirty = 1;

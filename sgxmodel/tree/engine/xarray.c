@@ -31,7 +31,7 @@ void xarray_freed(const void *ptr, size_t size)
 		if (made[i] && (uintptr_t)made[i] - (uintptr_t)ptr < size) {
 			if (made[i]->count && made[i]->slot[made[i]->count - 1].last)
 				violate("20-end", driver_function(),
-					"an XArray is freed that still has nodes");
+					"an XArray is freed while it still has nodes");
 			made[i] = NULL;
 		}
 }
