@@ -137,7 +137,7 @@ TRIES = {
         "",
         "char *from = (char *)&sgx_nr_free_pages;\n"
         "\tfor (long at = 0; at < 1 << 20; at += 64)\n\t\tfrom[at] = 0;",
-        "the driver writes to the memory of the checks",
+        "the driver writes to the checker's memory",
     ),
     "forged-order": Try(
         "void eng_allow_none(void);\n",

@@ -125,7 +125,7 @@ def test_a_known_violation_that_a_patch_makes_likely_is_named(tree: Path) -> Non
     result = run("check", tree, *words, "--patch", patch)
     assert result.exit_code == 0, result.output
     said = " ".join(result.stdout.split())
-    assert "not seen there in this form" in said
+    assert "not seen to do it in this form" in said
     assert "18-plain-read in arch_memory_failure" in said.partition("in this form")[2]
 
 
