@@ -28,6 +28,7 @@ from pathlib import Path
 from sgxmodel.scenario.catalogue import scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import Engine
+from sgxmodel.tree.confine import Library
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.runs import Runner
 engine = Engine(Library(Path(sys.argv[1]), Path(sys.argv[2])))
