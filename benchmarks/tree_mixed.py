@@ -17,12 +17,12 @@ from pathlib import Path
 import attrs
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
-from sgxmodel.errors import ScenarioError
+from sgxmodel.errors import ScenarioError, TreeError
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.text import format as text_of
 from sgxmodel.testing.programs import scenarios
 from sgxmodel.trace.text import write
-from sgxmodel.tree.binding import Engine, TreeError
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build
 from sgxmodel.tree.check import check_scenario
 from sgxmodel.tree.runs import Key

@@ -40,15 +40,18 @@ class Toy:
     def first(self) -> tuple[Sequence[Any], Sequence[Any]]:
         return [0] * (LOCKS + DATA), [(0, 0) for _ in self.programs]
 
-    def done(self, t: int, local: Any) -> bool:
+    def over(self, t: int, local: Any) -> bool:
         return bool(local[0] >= len(self.programs[t]))
 
+    def done(self, t: int, local: Any) -> bool:
+        return self.over(t, local)
+
     def outcomes(self, t: int, local: Any, S: Any) -> int:
-        if self.done(t, local):
+        if self.over(t, local):
             return 0
         what, *args = self.programs[t][local[0]]
         if what == "lock":
-            S.waits()
+            S.waits(args[0])
             return int(S[args[0]] == 0)
         if what == "await":
             S.waits()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Faults of the memory side, put back into list_fixed.
 
-N1 to N5 are mainline's own (ARCHITECTURE.md, FINDINGS).  U-refs is what the mm
+N1 to N5 are mainline's own (sgxmodel/tree/findings.md).  U-refs is what the mm
 list was like before its entries held references (5.11).  The others are one
 statement of encl.c or mmu_notifier.c each, left out or moved.
 """

@@ -86,7 +86,7 @@ class Peers(Lines):
         label = local[0]
         lock = self._wanted(t, local, S)
         if lock is not None:
-            S.waits()
+            S.waits(lock)
             if S[lock]:
                 return 0
             return 1

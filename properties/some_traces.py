@@ -12,7 +12,7 @@ from sgxmodel.scenario.build import build
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.search.check import check_scenario
 from sgxmodel.search.record import checks_for, record
-from sgxmodel.trace.events import Choice, Point, Step, Switch, Trace
+from sgxmodel.trace.events import Choice, Patch, Point, Step, Switch, Trace
 
 NUMBERS = st.integers(0, 10**9 - 1)
 WORDS = st.text(max_size=12) | st.sampled_from(
@@ -48,7 +48,8 @@ def traces(tasks: st.SearchStrategy[str] = WORDS) -> st.SearchStrategy[Trace]:
         switches=st.lists(st.builds(Switch, st.none() | POINTS, tasks), max_size=3).map(tuple),
         choices=st.lists(st.builds(Choice, POINTS, NUMBERS), max_size=3).map(tuple),
         steps=st.lists(steps, max_size=8).map(tuple),
-        patches=st.lists(WORDS, max_size=2).map(tuple),
+        patches=st.lists(st.builds(Patch, WORDS, st.text()), max_size=2).map(tuple),
+        origin=st.lists(WORDS, max_size=2).map(tuple),
         memory=st.booleans(),
     )
 

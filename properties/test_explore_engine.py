@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from properties.explore_toys import LOCKS, Open, Toy, toy
+from properties.explore_sleepers import Sleepers
+from properties.explore_toys import DATA, LOCKS, Open, Toy, toy
 from sgxmodel.search.explore.discipline import LOCKED, RACY, Discipline
 from sgxmodel.search.explore.explorer import Budget, Count, Explorer, Finding, Foreign, Result
 from sgxmodel.search.explore.liveness import fair_cycle
@@ -20,7 +21,7 @@ from sgxmodel.search.explore.step import Step
 from sgxmodel.search.explore.zero_one import smallest
 
 A, B = 0, 1
-X, Y = LOCKS, LOCKS + 1
+X, Y, Z, W = range(LOCKS, LOCKS + DATA)
 
 CROSSED = Toy(
     [
@@ -225,6 +226,35 @@ def test_a_write_that_a_reader_did_not_keep_out_ends_the_belief() -> None:
     discipline.access(1, True, writer)
     assert discipline.fallen
     assert discipline.access(1, False, reader) == RACY
+
+
+def test_the_middle_of_a_step_that_was_believed_longer_is_no_defect() -> None:
+    """A belief falls in the very level in which a predicate sees the middle of a step."""
+    machine = Sleepers(
+        [
+            [("increment", W), ("set", X, 1), ("leave",)],
+            [("begin", 3), ("increment", Z)],
+            [("increment", Z)],
+        ]
+    )
+    machine.bad, machine.guard = ((Z, 1), (W, 1)), A
+    machine.kinds = [*machine.kinds[:LOCKS], *["data"] * DATA, *machine.kinds[LOCKS + DATA :]]
+    (finding,) = explore(machine, reduction=True).findings.values()
+    assert finding.problem.kind == "invariant"
+
+
+def test_what_a_reader_relied_on_is_kept_with_a_search_that_was_cut() -> None:
+    """A step that is not met again says nothing once more: what it relied on is written down."""
+    explorer = Explorer(GIVEN_UP, budget=Budget(states=1))
+    explorer.discipline.lower(X, RACY)
+    explorer.discipline.access(X, False, frozenset({A}))
+    explorer.run()
+    taken_up = Discipline(GIVEN_UP.kinds)
+    taken_up.knows(Saved.unpack(explorer.save().pack()).mark.learnt)
+    taken_up.access(X, True, frozenset({A, B}))
+    assert not taken_up.fallen
+    taken_up.access(X, True, frozenset({B}))
+    assert taken_up.fallen
 
 
 def first_step(explorer: Explorer, t: int) -> Step:

@@ -96,7 +96,7 @@ def test_the_active_group_is_charged_until_the_old_one_is_set(bench: Bench) -> N
 def test_a_group_without_a_reference_is_not_charged(bench: Bench) -> None:
     bench.run(set_active_memcg, bench.run(get_mem_cgroup_from_mm, None))
     bench.run(mem_cgroup_put, bench.memcg)
-    with bench.told("refcount", "charged after its reference was given back"):
+    with bench.told("refcount", "charged after its reference was dropped"):
         charged(bench)
-    with bench.refused("refcount", "nobody took"):
+    with bench.refused("refcount", "never taken"):
         bench.run(mem_cgroup_put, bench.memcg)

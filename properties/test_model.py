@@ -27,7 +27,7 @@ from sgxmodel.machine.generators import GeneratorImage, GeneratorSystem
 from sgxmodel.machine.op import Fault, Op, describe
 from sgxmodel.machine.plain import PlainRun
 from sgxmodel.machine.system import Call, Silent, System, TaskSpec
-from sgxmodel.revisions import REVISIONS, list_v2, mainline, revision
+from sgxmodel.revisions import REVISIONS, known_of, list_v2, mainline, revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.catalogue import SCENARIOS
 from sgxmodel.scenario.model import VERBS, Scenario, result_name
@@ -287,8 +287,7 @@ def test_the_documentation_names_who_sets_and_clears(package: Any) -> None:
 
 
 KNOWN = {
-    "mainline": known.read(Path(__file__).parents[1] / "stateful" / "traces" / "mainline.known")
-    | {("15-errno", "sgx_vma_fault")},
+    "mainline": known.read(known_of("mainline")) | {("15-errno", "sgx_vma_fault")},
     "list_fixed": frozenset[known.Key](),
 }
 """What a check finds; of list_v2 there is no list.  These runs have no orders of whole calls

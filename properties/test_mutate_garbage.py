@@ -18,7 +18,7 @@ NULL, STALL, PROMISE, END = "6-references", "14-progress", "promise", "20-end"
 GARBAGE = {
     # a call that returns before its first step
     "sgx_reclaim_pages:drop-statement:9254e4": ("young-close", PROMISE, "young"),
-    "ksgxd:always:c729bd": ("poison-stall", STALL, "without progress"),
+    "ksgxd:always:c729bd": ("poison-stall", STALL, "endless retry"),
     # a list with LIST_POISON1 in it
     "sgx_reclaimer_write:swap-statements:b6ee9b": ("x-exit-reclaim", "1-one-list", "linked"),
     # the data of a freed PCMD page

@@ -17,7 +17,8 @@ from sgxmodel.invariants.base import Severity
 from sgxmodel.invariants.catalogue import INVARIANTS
 from sgxmodel.report import json as report_json
 from sgxmodel.report.causes import Cause, by_severity, section
-from sgxmodel.report.layout import command, prose, wrap
+from sgxmodel.report.columns import PAGE
+from sgxmodel.report.layout import WIDTH, command, prose, wrap
 from sgxmodel.report.steps import LINES_MAX, interleaving
 from sgxmodel.report.summary import Entry, coverage, summary, violations
 from sgxmodel.report.text import title, violation
@@ -37,11 +38,19 @@ RUNS = st.tuples(st.sampled_from(["T1", "T2", "T3"]), st.integers(1, 9)).map(
 LIST_FIXED, EVERY = revision("list_fixed"), list(SCENARIOS.values())
 
 
-def is_mail(text: str) -> bool:
+def is_mail(text: str, wide: frozenset[str] = frozenset()) -> bool:
+    """Plain lines of up to 72 columns, those of ``wide`` of up to 80."""
     return all(
-        len(line) <= 72 and line.isascii() and line.isprintable() and line == line.rstrip()
+        len(line) <= (PAGE if line in wide else WIDTH)
+        and line.isascii()
+        and line.isprintable()
+        and line == line.rstrip()
         for line in text.split("\n")
     )
+
+
+def is_report(text: str, trace: Trace) -> bool:
+    return is_mail(text, frozenset(interleaving(trace)))
 
 
 def steps_of(*tasks: str) -> tuple[Step, ...]:
@@ -121,12 +130,12 @@ FOREIGN = Trace("", "", "", "", "", "", "", 0, (), (), ODD)
 @given(traces(), PLAIN)
 @example(FOREIGN, "f")
 def test_any_violation_is_fit_for_mail(trace: Trace, path: str) -> None:
-    assert is_mail(violation(trace, path))
+    assert is_report(violation(trace, path), trace)
 
 
 @given(traces(st.sampled_from(["T1", "T2"])), PLAIN)
 def test_so_is_one_of_two_tasks(trace: Trace, path: str) -> None:
-    assert is_mail(violation(trace, path, ("a", "b" * 80)))
+    assert is_report(violation(trace, path, ("a", "b" * 80)), trace)
 
 
 @given(st.text())
@@ -161,21 +170,109 @@ def test_the_title_says_kind_detail_and_function_once() -> None:
 
 def test_two_tasks_stand_side_by_side() -> None:
     lines = interleaving(trace_of("T1", "T2", "T1"))
-    assert lines[0] == f"{'T1: call T1':<37}T2: call T2"
+    assert lines[0] == f"{'T1: call T1':<41}T2: call T2"
     assert lines[2:] == [
         "fn_T1()",
-        " op_T1(1)",
-        f"{'':37}fn_T2()",
-        f"{'':37} op_T2(2)",
+        "  op_T1(1)",
+        f"{'':41}fn_T2()",
+        f"{'':41}  op_T2(2)",
         "fn_T1()",
-        " op_T1(3)",
+        "  op_T1(3)",
     ]
 
 
-def test_three_tasks_are_prefixed_lines() -> None:
-    lines = interleaving(trace_of("T1", "T2", "ksgxd"))
-    assert lines[:2] == ["T1:    fn_T1()", "T1:     op_T1(1)"]
-    assert lines[-1] == "ksgxd:  op_ksgxd(3)"
+def test_so_do_three_where_they_fit() -> None:
+    lines = interleaving(trace_of("T1", "T2", "T3"))
+    assert lines[0] == f"{'T1: call T1':<27}{'T2: call T2':<27}T3: call T3"
+    assert lines[-1] == f"{'':54}  op_T3(3)"
+
+
+def test_three_tasks_that_do_not_fit_are_prefixed_lines() -> None:
+    trace = trace_of("T1", "T2", "ksgxd")
+    steps = [attrs.evolve(s, text=f"{'a_long_name_' * 4}({s.task})") for s in trace.steps]
+    lines = interleaving(attrs.evolve(trace, steps=tuple(steps)))
+    assert lines[0] == "T1:    fn_T1()"
+    assert lines[-1].startswith("ksgxd: ")
+
+
+def test_four_tasks_are_prefixed_lines() -> None:
+    lines = interleaving(trace_of("T1", "T2", "T3", "ksgxd"))
+    assert lines[:2] == ["T1:    fn_T1()", "T1:      op_T1(1)"]
+
+
+def test_a_step_of_a_tree_has_its_place() -> None:
+    """At the right of the first line that has room, else on one of its own."""
+    [step] = trace_of("T1").steps
+    step = attrs.evolve(step, file="arch/x86/kernel/cpu/sgx/main.c", lineno=353)
+    lines = interleaving(attrs.evolve(EMPTY, steps=(step,)))
+    assert lines[0] == "Files: arch/x86/kernel/cpu/sgx."
+    assert lines[-1] == f"{'  op_T1(1)':<70}main.c:353"
+    other = attrs.evolve(step, task="T2", text="spin_lock(sgx_reclaimer_lock)")
+    lines = interleaving(attrs.evolve(EMPTY, steps=(step, other)))
+    assert lines[-2:] == [f"{'':41}  spin_lock(sgx_reclaimer_lock)", f"{'':70}main.c:353"]
+
+
+def test_a_star_is_on_what_changes_the_object_of_the_violation() -> None:
+    def step(number: int, text: str, *changes: str) -> Step:
+        return Step(number, "T1", "reclaim", "f", "", 0, text, "", changes)
+
+    trace = attrs.evolve(
+        EMPTY,
+        title="EPC page 2 is on two lists",
+        steps=(
+            step(1, "list_del(EPC page 2)", "head of A -> no list"),
+            step(2, "list_del(EPC page 3)", "head of A -> no list"),
+            step(3, "write EPC page 2.flags", "EPC page 2.flags: TRACKED -> 0"),
+            step(4, "read EPC page 2.flags"),
+            step(5, "spin_unlock(l)"),
+        ),
+    )
+    starred = [line[2:] for line in interleaving(trace) if line.startswith("* ")]
+    assert starred == ["list_del(EPC page 2)", "EPC page 2.flags: TRACKED -> 0"]
+
+
+def test_of_a_loop_without_end_the_last_round_is_shown() -> None:
+    def step(number: int, text: str) -> Step:
+        return Step(number, "T1", "touch A 0", "f", "", 0, text)
+
+    round_ = ["a_look()", *(f"read x{i}" for i in range(30)), "told()"]
+    steps = tuple(step(i, text) for i, text in enumerate(round_ * 5))
+    trace = attrs.evolve(EMPTY, invariant="14-progress", steps=steps)
+    lines = [line.strip() for line in interleaving(trace)]
+    assert lines[-len(round_) :] == round_
+
+
+def test_what_a_task_has_at_hand_is_marked_where_a_violation_names_nothing() -> None:
+    steps = (
+        Step(1, "T1", "touch A 0", "f", "", 0, "shmem_truncate_range(backing page 5)"),
+        Step(2, "T1", "touch A 0", "f", "", 0, "shmem_truncate_range(backing page 7)"),
+        Step(3, "T2", "touch A 1", "g", "", 0, "ELDU(EPC page 2, backing page 5)", "#GP"),
+    )
+    lines = interleaving(attrs.evolve(EMPTY, title="WARNING: ELDU failed", steps=steps))
+    assert next(line for line in lines if line.startswith("* ")).endswith("page 5)")
+    assert not any(line.startswith("* ") and "page 7" in line for line in lines)
+
+
+def test_locks_that_nobody_else_takes_are_left_out() -> None:
+    def step(number: int, task: str, text: str) -> Step:
+        return Step(number, task, "reclaim", f"f_{task}", "", 0, text)
+
+    quiet = [step(i, "T1", f"spin_lock(l{i})") for i in range(2, 6)]
+    steps = (step(1, "T1", "a(x)"), *quiet, step(6, "T1", "b(x)"), step(7, "T2", "c(y)"))
+    text = "\n".join(interleaving(attrs.evolve(EMPTY, steps=steps)))
+    assert "spin_lock" not in text
+    assert "... 4 steps" in text
+    shared = (*steps, step(8, "T2", "spin_lock(l3)"))
+    text = "\n".join(interleaving(attrs.evolve(EMPTY, steps=shared)))
+    assert text.count("spin_lock(l3)") == 2
+
+
+def test_what_the_set_up_did_comes_first() -> None:
+    before = Step(0, "setup", "open A", "sgx_open", "", 0, "kref_init(encl#1)")
+    lines = interleaving(attrs.evolve(EMPTY, steps=(before, *steps_of("T1", "T2"))))
+    assert lines[0] == "In the set-up, before that:"
+    assert lines[2] == "setup: open A"
+    assert f"{'T1: call T1':<41}T2: call T2" in lines
 
 
 @given(st.lists(st.sampled_from(["T1", "T2"]).map(lambda t: [t] * 3) | RUNS, max_size=30))
@@ -202,8 +299,8 @@ def test_a_long_run_is_cut_to_what_tells() -> None:
 
 def test_changes_stand_with_their_step() -> None:
     text = violation(recorded("list_v2", "init-reclaim", "1-one-list"), "x.trace")
-    assert " write epc2.flags: +IN_PROGRESS\n" in text
-    assert "   epc2: iso of R -> free_page_list and iso of R\n" in text
+    assert "* write epc2.flags: +IN_PROGRESS\n" in text
+    assert "    epc2: iso of R -> free_page_list and iso of R\n" in text
 
 
 # -- the whole check --------------------------------------------------------------------------

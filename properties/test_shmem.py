@@ -202,7 +202,7 @@ def cached(bench: Bench) -> tuple[Any, Any, Any]:
 def test_a_clean_page_is_lost_with_what_is_in_it(bench: Bench, cached: Any) -> None:
     _, f, p = cached
     bench.run(STORE, p.data, "sealed")
-    with bench.told("8-evicted", "is clean, and dropped with what EWB wrote"):
+    with bench.told("8-evicted", "is clean, so what EWB wrote to it is dropped"):
         bench.run(shrink_folio, (f, 0))
     assert bench.run(shmem_find_get_page, f, 0) is None
 

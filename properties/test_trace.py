@@ -63,7 +63,7 @@ def test_foreign_text_is_no_crash(text: str) -> None:
     [
         ("", "not a trace"),
         ("#include <linux/list.h>\n", "not a trace"),
-        (f"{HEADER}2\n", "newer"),
+        (f"{HEADER}3\n", "newer"),
         (f"{HEADER}0\n", "no trace version 0"),
         (f"{HEADER}one\n", "names no version"),
         (f"{HEADER}1\n", "truncated"),

@@ -35,3 +35,7 @@ class ScenarioError(UserError):
 
 class TraceError(UserError):
     """A trace file is broken, foreign, newer, or no longer matches the code."""
+
+
+class TreeError(UserError):
+    """A kernel tree cannot be built or does not boot."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """What was found stays found: every trace in traces/ replays, and is explained beside it.
 
-traces/mainline.known is what ``sgxmodel check mainline --save-known`` wrote; with
+revisions/mainline.known is what ``sgxmodel check mainline --save-known`` wrote; with
 ``--known`` the same check passes.  properties/test_model.py holds some runs of each
 scenario to it.
 """
@@ -12,13 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from sgxmodel.revisions import known_of
 from sgxmodel.search.known import read as read_known
 from sgxmodel.search.record import Answer, replay
 from sgxmodel.trace.text import read
 
 WHERE = Path(__file__).parent / "traces"
 TRACES = sorted(WHERE.glob("*.trace"))
-KNOWN = read_known(WHERE / "mainline.known")
+KNOWN = read_known(known_of("mainline"))
 PARTS = ("Code path:", "Interleaving:", "On a real machine:", "Smallest fix:")
 
 

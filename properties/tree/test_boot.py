@@ -15,7 +15,8 @@ from sgxmodel.errors import ScenarioError
 from sgxmodel.scenario.catalogue import ALL, SCENARIOS, scenario
 from sgxmodel.scenario.text import parse
 from sgxmodel.search.schedule import Schedule
-from sgxmodel.tree.binding import RESULT_NONE, WALK, Engine
+from sgxmodel.tree.api import RESULT_NONE, WALK
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.check import check_scenario
 from sgxmodel.tree.plan import plan, runnable
@@ -27,12 +28,12 @@ from pathlib import Path
 from sgxmodel.scenario.catalogue import scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import Engine
-from sgxmodel.tree.names import Names
+from sgxmodel.tree.confine import Library
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.runs import Runner
-engine = Engine(Path(sys.argv[1]))
-for name in sys.argv[2:]:
-    runner = Runner(engine, plan(scenario(name)), Names(engine.library, engine.base))
+engine = Engine(Library(Path(sys.argv[1]), Path(sys.argv[2])))
+for name in sys.argv[3:]:
+    runner = Runner(engine, plan(scenario(name)))
     runner.replay(Schedule(((3, 1), (17, 0), (40, 1))), True)
     print(runner.result.hash)
 """
@@ -92,7 +93,8 @@ def test_a_run_is_the_same_in_every_process(tree: Path) -> None:
         for _ in range(2):
             made.replay(Schedule(((3, 1), (17, 0), (40, 1))), True)
             own.append(made.result.hash)
-    command = [sys.executable, "-c", HASHES, str(library_of(tree)), *names]
+    library = library_of(tree)
+    command = [sys.executable, "-c", HASHES, str(library.path), str(library.cell), *names]
     for _ in range(2):
         done = subprocess.run(command, capture_output=True, text=True, check=True)
         assert [int(line) for line in done.stdout.split()] == own[::2] == own[1::2]

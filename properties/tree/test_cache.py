@@ -24,10 +24,10 @@ def test_what_was_not_used_for_the_longest_time_goes(
         find(str(edited(tree, tmp_path / str(n), [("main.c", place, f"/* {n} */\n{place}")])))
         for n in range(3)
     ]
-    first, second = (build(source, cache=cache) for source in sources[:2])
+    first, second = (build(source, cache=cache).path for source in sources[:2])
     os.utime(first, (1, 1))
     os.utime(second, (2, 2))
-    assert build(sources[0], cache=cache) == first  # it is used again
-    third = build(sources[2], cache=cache)
+    assert build(sources[0], cache=cache).path == first  # it is used again
+    third = build(sources[2], cache=cache).path
     assert set(cache.glob("*.so")) == {first, third}
     assert len(list(cache.glob("engine-*"))) == 1

@@ -18,10 +18,9 @@ from sgxmodel.scenario.build import build
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.scenario.text import parse
 from sgxmodel.search.schedule import Schedule
-from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan
-from sgxmodel.tree.record import events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.tree.steps import events
 from sgxmodel.twoway.compare import Pair
 from sgxmodel.twoway.concurrent import UNDECIDED, Apart, RefusedError, Seen, Threads
 from sgxmodel.twoway.model import settle
@@ -214,7 +213,7 @@ def test_a_call_alone_makes_the_same_moves_on_both(tree: Path, seed: int) -> Non
     """Else the guide would lead astray.  An exit leaves the rest to a worker."""
     scenario = program(seed)
     engine = engine_of(tree)
-    runner = Runner(engine, plan(scenario), Names(engine.library, engine.base))
+    runner = Runner(engine, plan(scenario))
     lines = [e for e in events(runner.observed(Schedule())) if not e.text.startswith("state ")]
     theirs = [what for task, what in of_tree(runner.plan, lines) if task == "T"]
     watch = _Returns()

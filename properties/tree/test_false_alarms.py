@@ -11,8 +11,8 @@ from properties.tree.trees import any_tree, edited, engine_of, runner
 from sgxmodel.scenario.text import parse
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.check import check_scenario
-from sgxmodel.tree.record import events
 from sgxmodel.tree.runs import Key
+from sgxmodel.tree.steps import events
 
 NOT_IN_ORDER = """
 scenario not-in-order
@@ -132,7 +132,7 @@ def test_bytes_that_end_lines_do_not_break_a_trace(tmp_path: Path) -> None:
 
 def test_a_task_releases_all_files_that_its_call_gave_up(tree: Path) -> None:
     it = runner(tree, TWO_FILES)
-    gone, released = "the last reference on the file is gone", "kfree(sgx_vepc"
+    gone, released = "fput() :: the last reference on the file is gone", "kfree(sgx_vepc"
     both = 0
     for seed in range(60):
         lines = events(it.walked(seed, 16000))

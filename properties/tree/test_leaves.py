@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from ctypes import (
+    CDLL,
     Structure,
     byref,
     c_char_p,
@@ -18,7 +19,10 @@ from typing import Any
 
 import pytest
 
-from properties.tree.trees import any_tree, runner
+from properties.tree.trees import any_tree, library_of
+from sgxmodel.scenario.text import parse
+from sgxmodel.tree.api import Call
+from sgxmodel.tree.plan import plan
 
 VIRT = 0x7E0000000000
 PF, GP = 0x4000000E, 0x4000000D
@@ -80,8 +84,11 @@ def page(n: int) -> c_void_p:
 @pytest.fixture
 def cpu() -> Cpu:
     """A machine with eight free EPC pages, 0 a SECS, 1 its page 0, 2 a VA page."""
-    made = runner(any_tree(), "scenario x\nepc 8\nenclave A 4\ntask T: reclaim\n")
-    dll = made.engine.dll
+    made = plan(parse("scenario x\nepc 8\nenclave A 4\ntask T: reclaim\n"))
+    # In this process: single leaves are no requests of a cell, and these trees are Debian's.
+    dll = CDLL(str(library_of(any_tree()).path))
+    dll.eng_init()
+    assert dll.eng_boot(byref(made.config), (Call * 1)(*made.calls), len(made.calls)) == 0
     cpu = Cpu(lambda name: getattr(dll, name))
     assert cpu.ecreate(0) == cpu.eadd(1, 0) == cpu("epa", page(2)) == 0
     return cpu

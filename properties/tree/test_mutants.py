@@ -15,11 +15,12 @@ from click.testing import CliRunner
 
 from properties.tree.trees import any_tree
 from sgxmodel import cli
-from sgxmodel.errors import UnknownNameError
+from sgxmodel.errors import TreeError, UnknownNameError
 from sgxmodel.mutate.fate import PROMISE, TWO_WAY, Fate, Verdict
 from sgxmodel.mutate.listed import TREES, listed, reasons
 from sgxmodel.scenario.catalogue import SCENARIOS
-from sgxmodel.tree.binding import Engine, TreeError
+from sgxmodel.tree.binding import Engine
+from sgxmodel.tree.cell import CellDied
 from sgxmodel.tree.mutants import campaign
 from sgxmodel.tree.mutants.campaign import setting
 from sgxmodel.tree.mutants.catalogue import TreeMutant, catalogue, mutants_of
@@ -245,8 +246,8 @@ def test_results_depend_on_the_programs_that_are_compared() -> None:
 
 
 def test_a_driver_that_takes_its_process_down_is_noticed() -> None:
-    assert died(job(), "its process ended with -24").killed_by == ("14-progress",)
-    assert died(job(), "its process ended with -11").killed_by == ("6-references",)
+    assert died(job(), CellDied("it slept", endless=True)).killed_by == ("14-progress",)
+    assert died(job(), CellDied("SIGSEGV")).killed_by == ("6-references",)
 
 
 def test_a_race_of_the_clean_tree_kills_in_no_scenario() -> None:

@@ -10,8 +10,8 @@ from statistics import median
 import pytest
 
 from properties.tree.trees import edited, engine_of, first_seen, kinds, runner, searched
+from sgxmodel.errors import TreeError
 from sgxmodel.search.schedule import Schedule
-from sgxmodel.tree.binding import TreeError
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.source import find
 

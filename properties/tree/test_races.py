@@ -43,8 +43,9 @@ def test_names_of_fields_and_places(tree: Path) -> None:
     found = searched(tree, "poison-reclaim", 2000).best["18-data-race", "sgx_reclaim_pages"]
     title, message = found.violation.title, found.violation.message
     assert ".flags in sgx_reclaim_pages / " in title
-    assert "write by R in sgx_reclaim_pages() (arch/x86/kernel/cpu/sgx/main.c:" in message
-    assert "unordered with locked read by P in " in message
+    assert "plain write by R in sgx_reclaim_pages() (arch/x86/kernel/cpu/sgx/main.c:" in message
+    assert "), without a list lock,\nunordered with plain read by P in " in message
+    assert message.endswith(", with a list lock held")
 
 
 def test_names_of_statics(tree: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from sgxmodel.errors import UserError
 from sgxmodel.scenario.catalogue import scenario
 from sgxmodel.search.verdict import Checked, Verdict
 from sgxmodel.tree.build import build, compiler
-from sgxmodel.tree.source import DRIVER, HEADERS, find, opened
+from sgxmodel.tree.source import DRIVER, HEADERS, find, opened, patch_in
 from sgxmodel.tree.target import TreePlan, check_tree, is_tree
 
 CONDITION = "pcmd_page_empty && !reclaimer_writing_to_pcmd(encl, pcmd_first_page)"
@@ -21,7 +21,7 @@ CONDITION = "pcmd_page_empty && !reclaimer_writing_to_pcmd(encl, pcmd_first_page
 
 def plan_of(tree: Path, *patches: Path) -> TreePlan:
     scenarios = (scenario("fault-reclaim"), scenario("eaug-eaug"))
-    return TreePlan(str(tree), scenarios, patches, runs=3000)
+    return TreePlan(str(tree), scenarios, tuple(map(patch_in, patches)), runs=3000)
 
 
 def checked(plan: TreePlan) -> list[Checked]:

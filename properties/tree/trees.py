@@ -20,7 +20,7 @@ from sgxmodel.scenario.text import parse
 from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build, cache_directory, compiler
 from sgxmodel.tree.check import Search
-from sgxmodel.tree.names import Names
+from sgxmodel.tree.confine import Library
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.runs import Key, Runner
 from sgxmodel.tree.sequential import learn_orders
@@ -70,7 +70,7 @@ def engine_of(path: Path) -> Engine:
 
 
 @cache
-def library_of(path: Path) -> Path:
+def library_of(path: Path) -> Library:
     try:
         return build(find(path), compiler())
     except UserError as error:
@@ -89,7 +89,7 @@ def runner(path: Path, name: str) -> Runner:
     """``name``: of a named scenario, or the text of one."""
     made = parse(name) if "\n" in name else scenario(name)
     engine = engine_of(path)
-    return Runner(engine, plan(made), Names(engine.library, engine.base))
+    return Runner(engine, plan(made))
 
 
 def searched(path: Path, name: str, runs: int, seed: int = 0) -> Search:

@@ -7,11 +7,14 @@ import functools
 import math
 import os
 import sys
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+from sgxmodel.cli import output, signals
 from sgxmodel.errors import UserError
 from sgxmodel.search.target import DEBUG
 from sgxmodel.search.verdict import Verdict
@@ -33,21 +36,58 @@ def guarded(fn: Callable[..., int]) -> Callable[..., None]:
     def wrapper(**options: Any) -> None:
         try:
             status = fn(**options)
-            sys.stdout.flush()
         except UserError as error:
             fail(str(error))
         except KeyboardInterrupt:
             status = INTERRUPTED
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            status = 128 + 13
         except Exception as error:
             if os.environ.get(DEBUG):
-                raise
+                traceback.print_exc()
             fail(f"{DEFECT}{type(error).__name__}: {error}")
         sys.exit(status)
 
     return wrapper
+
+
+trust_option = click.option(
+    "--trust",
+    "trusted",
+    is_flag=True,
+    help="Run a kernel tree's driver, and the compiler, with all your rights: not confined.",
+)
+
+
+traces_option = click.option(
+    "--traces",
+    type=click.Path(path_type=Path),
+    default=Path("sgxmodel-traces"),
+    metavar="DIR",
+    show_default=True,
+    help="Where the traces of findings are.",
+)
+
+
+class Commands(click.Group):
+    """All commands, with what holds for each word that they print and for their end."""
+
+    def main(self, *args: Any, **extra: Any) -> NoReturn:
+        """As click's, which ends by SystemExit."""
+        with output.streams() as (out, err), signals.heeded() as interrupt:
+            status: Any = 0
+            try:
+                try:
+                    super().main(*args, **extra)
+                except SystemExit as ended:
+                    status = ended.code
+                out.flush()
+            except UserError as error:
+                click.echo(f"sgxmodel: {error}", err=True)
+                out.failed = True
+            except KeyboardInterrupt:  # its number says the rest
+                pass
+            if interrupt.number:
+                status = interrupt.status
+            sys.exit(Verdict.ERROR.status if out.failed or err.failed else status)
 
 
 class Seconds(click.FloatRange):

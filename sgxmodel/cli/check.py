@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded
+from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded, traces_option, trust_option
 from sgxmodel.cli.progress import progress
 from sgxmodel.errors import ScenarioError, UserError
-from sgxmodel.report import files, json, summary
-from sgxmodel.revisions import REVISIONS, revision
+from sgxmodel.report import files, json, screen, summary
+from sgxmodel.revisions import REVISIONS, known_of, revision
 from sgxmodel.scenario import catalogue
 from sgxmodel.scenario.coverage import Row, call_coverage, coverage
 from sgxmodel.scenario.model import Scenario
@@ -25,7 +25,8 @@ from sgxmodel.search import known, resume
 from sgxmodel.search.target import MEMORY_MB, Plan, check_target
 from sgxmodel.search.verdict import Checked, Verdict, worst
 from sgxmodel.tree.plan import runnable
-from sgxmodel.tree.target import TreePlan, check_tree, is_tree
+from sgxmodel.tree.source import patch_in
+from sgxmodel.tree.target import Learnt, TreePlan, check_tree, is_tree
 
 SCENARIO_BYTES_MAX = 1 << 20
 MARGIN = 2.2
@@ -57,14 +58,7 @@ MARGIN = 2.2
     metavar="SECONDS",
     help="Wall-clock time of the whole command.  [default: none]",
 )
-@click.option(
-    "--traces",
-    type=click.Path(path_type=Path),
-    default=Path("sgxmodel-traces"),
-    metavar="DIR",
-    show_default=True,
-    help="Where the traces of violations go.",
-)
+@traces_option
 @click.option(
     "--json",
     "json_file",
@@ -106,6 +100,7 @@ MARGIN = 2.2
     metavar="FILE",
     help="With --exhaustive: go on with a search that was cut short.  May be repeated.",
 )
+@click.option("-v", "--verbose", is_flag=True, help="Also each finding in full, and each scenario.")
 @click.option("--coverage", "counts", is_flag=True, help="Count all that was seen.")
 @click.option(
     "--patch",
@@ -133,6 +128,7 @@ MARGIN = 2.2
     metavar="COMMAND",
     help="The compiler of a kernel tree.  [default: $CC, gcc or clang]",
 )
+@trust_option
 @guarded
 def check_command(
     target: str,
@@ -147,11 +143,13 @@ def check_command(
     no_reduction: bool,
     memory: int,
     unfinished: tuple[Path, ...],
+    verbose: bool,
     counts: bool,
     patches: tuple[Path, ...],
     known_file: Path | None,
     save_known: Path | None,
     cc: str | None,
+    trusted: bool,
 ) -> int:
     """Run scenarios on TARGET and report which invariants they violate.
 
@@ -162,7 +160,9 @@ def check_command(
     deadline = None if budget is None else time.monotonic() + budget - min(MARGIN, 0.4 * budget)
     try:
         tree = _is_tree(target)
-        only_for(tree, {"--patch": patches, "--cc": cc}, {"--exhaustive": exhaustive})
+        only_for(
+            tree, {"--patch": patches, "--cc": cc, "--trust": trusted}, {"--exhaustive": exhaustive}
+        )
         for option, value in {"--no-reduction": no_reduction, "--resume": unfinished}.items():
             if value and not exhaustive:
                 raise UserError(f"{option} is for --exhaustive")
@@ -170,6 +170,7 @@ def check_command(
         left: tuple[str, ...] = ()
         if tree and not names:
             scenarios, left = runnable(scenarios)
+        mails = tuple(map(patch_in, patches))
         files.usable(traces)
         searches = tuple(resume.read(f, target, scenarios, not no_reduction) for f in unfinished)
         old = known.read(known_file) if known_file else frozenset()
@@ -181,11 +182,14 @@ def check_command(
         if json_file == "-":
             click.echo(json.document(target, (), str(error), Verdict.ERROR), nl=False)
         raise
+    base = None if tree else _base(target, not names)
     if tree:
-        for why in left:
-            click.echo(f"sgxmodel: left out: {why}", err=True)
-        tree_plan = TreePlan(target, scenarios, patches, schedules, seed, deadline, jobs, cc)
-        checked, interrupted = _run_tree(tree_plan, json_file)
+        learnt = Learnt()
+        tree_plan = TreePlan(target, scenarios, mails, schedules, seed, deadline, jobs, cc, trusted)
+        checked, interrupted = _run_tree(tree_plan, learnt, old.__contains__, json_file)
+        if patches and learnt.base is not None:
+            base = screen.Base("the tree without the patch", learnt.base, left_out=True)
+        _tell(learnt.unseen, trusted, left if verbose else ())
     else:
         plan = Plan(
             target,
@@ -200,22 +204,40 @@ def check_command(
             unfinished=searches,
         )
         checked, interrupted = _run(
-            len(scenarios), scenarios, lambda runs: check_target(plan, runs)
+            len(scenarios),
+            scenarios,
+            lambda runs: check_target(plan, runs),
+            lambda key: key in old or (base is not None and base.has(key)),
+            quiet=json_file == "-",
         )
-    if save_known and not interrupted:
-        known.write(save_known, known.kinds(checked))
+    kinds = known.kinds(checked)
     checked = [known.without(c, old) for c in checked]
     entries, problems = files.save(traces, target, ((c.result, c.traces) for c in checked))
     note = "interrupted" if interrupted else ""
-    whole = not names and not interrupted
-    if json_file:
-        _write_json(
-            json_file, target, entries, note, _coverage(target, entries) if counts else None
-        )
-    if json_file != "-":
-        _print(target, entries, note, counts, whole)
-    for problem in problems:
+    found = screen.ordered(entries, base)
+    document = _json(target, entries, note, counts) if json_file else ""
+    # Standard output comes last, and a file that cannot be written does not keep it back.
+    lost = _problem(files.remember, traces, [f.path for f in found])
+    if save_known and not interrupted:
+        lost += _problem(known.write, save_known, kinds)
+    if json_file not in (None, "-"):
+        lost += _problem(_write, Path(str(json_file)), document)
+    if json_file == "-":
+        click.echo(document, nl=False)
+    else:
+        if verbose:
+            _print_all(target, entries, note)
+        if counts:
+            click.echo(summary.coverage(_coverage(target, entries), True))
+            if tree:
+                click.echo(summary.OF_A_TREE)
+        names_of_patches = tuple(map(str, patches))
+        shown = screen.Screen(target, names_of_patches, entries, base, note, len(left))
+        click.echo(shown.text(), nl=False)
+    for problem in (*problems, *lost):
         click.echo(f"sgxmodel: {problem}", err=True)
+    if lost:
+        return Verdict.ERROR.status
     return INTERRUPTED if interrupted else worst(e.verdict for e in entries).status
 
 
@@ -278,55 +300,109 @@ def _json_writable(path: Path) -> None:
 Results = Callable[[Callable[[str], None]], Iterable["Checked | None"]]
 
 
-def _run(total: int, scenarios: Sequence[Scenario], results: Results) -> tuple[list[Checked], bool]:
-    """All results that there are, in the order of the scenarios; whether it was interrupted."""
+def _run(
+    total: int,
+    scenarios: Sequence[Scenario],
+    results: Results,
+    old: Callable[[known.Key], bool],
+    learnt: Learnt | None = None,
+    quiet: bool = False,
+) -> tuple[list[Checked], bool]:
+    """All results that there are, in the order of the scenarios; whether it was interrupted.
+
+    What is found first is said at once, but for what is ``old``.
+    """
     done: list[Checked] = []
+    said: set[known.Key] = set()
     interrupted = False
-    with progress(total) as (advance, runs):
+    with progress(total, quiet=quiet) as bar:
         try:
-            for one in results(runs):
-                if one is not None:
-                    done.append(one)
-                advance()
+            if learnt is not None:
+                bar.at(learnt.phase)
+            for one in results(bar.how_far):
+                if learnt is not None:
+                    bar.at(learnt.phase)
+                bar.advance(0 if one is None else one.result.evidence.runs)
+                if one is None:
+                    continue
+                done.append(one)
+                for trace in one.traces:
+                    if trace.key not in said and not old(trace.key):
+                        said.add(trace.key)
+                        bar.found(screen.in_a_line(trace))
         except KeyboardInterrupt:
             interrupted = True
     order = {scenario.name: i for i, scenario in enumerate(scenarios)}
     return sorted(done, key=lambda c: order[c.result.scenario.name]), interrupted
 
 
-def _run_tree(plan: TreePlan, json_file: str | None) -> tuple[list[Checked], bool]:
+def _base(target: str, whole: bool) -> screen.Base | None:
+    """What a revision is laid over, and what a check of that is known to find."""
+    changed = revision(target)
+    path = known_of(changed.before)
+    if not path.is_file():
+        return None
+    return screen.Base(changed.before, known.read(path), whole, changed.renamed)
+
+
+def _run_tree(
+    plan: TreePlan, learnt: Learnt, old: Callable[[known.Key], bool], json_file: str | None
+) -> tuple[list[Checked], bool]:
     """With patches each scenario is run on the tree without them first."""
     total = len(plan.scenarios) * (2 if plan.patches else 1)
     try:
-        return _run(total, plan.scenarios, lambda runs: check_tree(plan))
+        return _run(
+            total,
+            plan.scenarios,
+            lambda runs: check_tree(plan, learnt),
+            old,
+            learnt,
+            json_file == "-",
+        )
     except UserError as error:
         if json_file == "-":
             click.echo(json.document(plan.target, (), str(error), Verdict.ERROR), nl=False)
         raise
 
 
-def _write_json(
-    name: str, target: str, entries: list[summary.Entry], note: str, seen: list[Row] | None
-) -> None:
+def _tell(unseen: tuple[str, ...], trusted: bool, left: tuple[str, ...]) -> None:
+    """What was not looked at."""
+    for what in unseen:
+        click.echo(f"sgxmodel: {what}: the checks do not see what it does", err=True)
+    if trusted:
+        click.echo("sgxmodel: --trust: the driver ran with all your rights", err=True)
+    for why in left:
+        click.echo(f"sgxmodel: left out: {why}", err=True)
+
+
+def _json(target: str, entries: list[summary.Entry], note: str, counts: bool) -> str:
     verdict = worst([*(e.verdict for e in entries), *([Verdict.INCONCLUSIVE] if note else ())])
-    document = json.document(target, entries, note, verdict, seen)
-    if name == "-":
-        click.echo(document, nl=False)
-        return
+    seen = _coverage(target, entries) if counts else None
+    return json.document(target, entries, note, verdict, seen)
+
+
+def _problem(write: Callable[..., None], *args: Any) -> list[str]:
+    """What goes wrong there, if something does."""
     try:
-        Path(name).write_text(document, encoding="ascii")
+        write(*args)
+    except UserError as error:
+        return [str(error)]
+    return []
+
+
+def _write(file: Path, document: str) -> None:
+    try:
+        file.write_text(document, encoding="ascii")
     except OSError as error:
-        raise UserError(f"{name}: cannot be written: {error.strerror or error}") from None
+        raise UserError(f"{file}: cannot be written: {error.strerror or error}") from None
 
 
-def _print(target: str, entries: list[summary.Entry], note: str, counts: bool, whole: bool) -> None:
+def _print_all(target: str, entries: list[summary.Entry], note: str) -> None:
+    """Each finding, and a line for each scenario."""
     for one in summary.violations(entries):
         click.echo(f"{one}\n{'=' * 72}\n")
-    if counts or (whole and not any(e.found for e in entries)):
-        click.echo(summary.coverage(_coverage(target, entries), counts))
-        if target not in REVISIONS:
-            click.echo(summary.OF_A_TREE)
     click.echo(summary.summary(target, entries, note), nl=False)
+    click.echo(f"\n{'=' * 72}\n")
 
 
 def _coverage(target: str, entries: list[summary.Entry]) -> list[Row]:

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from sgxmodel.cli.base import INTERRUPTED, Seconds, guarded
+from sgxmodel.cli.base import INTERRUPTED, Seconds, guarded, trust_option
 from sgxmodel.cli.check import named_scenarios
 from sgxmodel.cli.progress import progress
 from sgxmodel.errors import UserError
@@ -83,6 +83,7 @@ INCONCLUSIVE = 3
     help="Random programs of several tasks, where B is a kernel tree.",
 )
 @click.option("--seed", type=int, default=0, metavar="N", show_default=True, help="The first one.")
+@trust_option
 @guarded
 def compare_command(
     a: str,
@@ -95,6 +96,7 @@ def compare_command(
     programs: int,
     concurrent: int,
     seed: int,
+    trusted: bool,
 ) -> int:
     """Say whether users can tell the targets A and B apart, within a bound.
 
@@ -114,17 +116,21 @@ def compare_command(
         for option, given in fixed.items():
             if given:
                 raise UserError(f"{option} is for two revisions of the model")
-        return _with_tree(one, twoway.Plan(b, programs, concurrent, seed, deadline))
+        return _with_tree(
+            one, twoway.Plan(b, programs, concurrent, seed, deadline, trusted=trusted)
+        )
+    if trusted:
+        raise UserError("--trust is for kernel trees")
     two = replaced(revision(b), tuple(Replacement.parse(text) for text in replacements))
     length = calls if calls is not None else (0 if names else 3)
     named = named_scenarios(names) if names else _small()
     scenarios = (*sequences(length), *named)
     bound = Bound(states, MEMORY_MB, deadline)
-    with progress(len(scenarios)) as (advance, _):
+    with progress(len(scenarios)) as bar:
 
         def step(done: int, planned: int, scenario: Scenario) -> None:
             if done:
-                advance()
+                bar.advance()
 
         answer = compare(one, two, scenarios, bound, step)
     click.echo(comparison.text(answer, one.name, two.name), nl=False)
@@ -136,10 +142,10 @@ def compare_command(
 def _with_tree(one: Revision, plan: twoway.Plan) -> int:
     engine = twoway.loaded(plan)
     threads = concurrently.Seen()
-    with progress(plan.programs + plan.concurrent) as (advance, _):
-        seen = twoway.compare(one, plan, engine, advance)
+    with progress(plan.programs + plan.concurrent, "programs") as bar:
+        seen = twoway.compare(one, plan, engine, bar.advance)
         if not seen.different and not seen.ended:
-            threads = concurrently.compare(one, plan, engine, advance)
+            threads = concurrently.compare(one, plan, engine, bar.advance)
     click.echo(agreement.text(seen, threads, one.name, plan.target), nl=False)
     if "interrupted" in (seen.ended, threads.ended):
         return INTERRUPTED

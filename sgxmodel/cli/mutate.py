@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Mapping
 from importlib import resources
@@ -14,7 +13,8 @@ from typing import Any
 import attrs
 import click
 
-from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded
+from sgxmodel.cli.base import INTERRUPTED, Seconds, cores, guarded, trust_option
+from sgxmodel.cli.output import exact
 from sgxmodel.cli.progress import progress
 from sgxmodel.errors import UnknownNameError, UserError
 from sgxmodel.mutate import schema
@@ -32,9 +32,12 @@ from sgxmodel.mutate.show import shortest
 from sgxmodel.mutate.store import Store, setting
 from sgxmodel.report import mutants as report
 from sgxmodel.report import text
+from sgxmodel.report.json import dumps
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.catalogue import MACHINES, SCENARIOS
 from sgxmodel.search.verdict import Verdict as Answer
+from sgxmodel.tree.build import cache_directory, cell_of, compiler
+from sgxmodel.tree.confine import must_be_possible
 from sgxmodel.tree.mutants import catalogue as trees
 from sgxmodel.tree.mutants.campaign import TreeCampaign
 from sgxmodel.tree.mutants.campaign import setting as tree_setting
@@ -129,6 +132,7 @@ MANY = 60
 )
 @click.option("--html", "html_file", metavar="FILE", help="The same as one offline page.")
 @click.option("--elements", metavar="FILE", help=f"Where the page's {schema.COMPONENT} is.")
+@trust_option
 @guarded
 def mutate_command(**options: Any) -> int:
     """If I change this helper, would anything notice?
@@ -165,6 +169,7 @@ class _Command:
     json_file: str | None
     html_file: str | None
     elements: str | None
+    trusted: bool
     template: Template | None = None
 
     def run(self) -> int:
@@ -184,7 +189,7 @@ class _Command:
         if self.applied:
             mutant = one(mutants, self.applied)
             if isinstance(mutant, TreeMutant):
-                click.echo(mutant.patch(), nl=False)  # a tree is an input: 'git am' takes it
+                exact(mutant.patch())  # a tree is an input: 'git am' takes it
                 return 0
             first, last = apply(mutant)
             click.echo(f"{mutant.path}: lines {first} to {last} rewritten: {mutant.what}")
@@ -227,6 +232,8 @@ class _Command:
                 raise UnknownNameError(f"there is no invariant '{name}'; there are {known}")
         if source is not None:
             return self.tree_campaign(mutants, source)
+        if self.trusted:
+            raise UserError("--trust is for kernel trees")
         limits = Limits(self.schedules or 24, self.seed, self.without, self.thorough)
         scenarios = tuple(SCENARIOS.values())
         store = Store(self.results, self.target, setting(scenarios, limits))
@@ -238,6 +245,8 @@ class _Command:
     def tree_campaign(self, mutants: dict[str, TreeMutant], source: Source) -> TreeCampaign:
         if self.pairs or self.thorough:
             raise UserError("--pairs and --matrix are for the model's revisions")
+        if not self.trusted:
+            must_be_possible(cell_of(compiler(), cache_directory()))
         scenarios = (*SCENARIOS.values(), *MACHINES.values())
         runs = self.schedules or 600
         beside = TwoWay()
@@ -246,7 +255,7 @@ class _Command:
         store = Store(self.results, name, under)
         return TreeCampaign(
             source, mutants, scenarios, runs, self.seed, self.without, store,
-            lambda: Processes(self.jobs), self.jobs, self.fresh, beside,
+            lambda: Processes(self.jobs), self.jobs, self.fresh, beside, self.trusted,
         )  # fmt: skip
 
     def decide(self, campaign: Campaign | TreeCampaign) -> bool:
@@ -261,10 +270,10 @@ class _Command:
                 self.template.close()
 
     def decided(self, campaign: Campaign | TreeCampaign, over: Callable[[], bool]) -> bool:
-        with progress(len(campaign.todo()), "mutants") as (advance, _):
+        with progress(len(campaign.todo()), "mutants") as bar:
             try:
                 for _verdict in campaign.go(over):
-                    advance()
+                    bar.advance()
                 if self.pairs and isinstance(campaign, Campaign) and not over():
                     for pair in campaign.pairs(self.pairs, over):
                         by = ", ".join(pair.killed_by)
@@ -304,10 +313,10 @@ class _Command:
         if self.html_file:
             write(self.html_file, schema.page(document, script))
         if self.json_file == "-":
-            click.echo(json.dumps(document))
+            click.echo(dumps(document))
         else:
             if self.json_file:
-                write(self.json_file, json.dumps(document, indent=1) + "\n")
+                write(self.json_file, dumps(document, indent=1) + "\n")
             unlisted = [m for m in mutants if m.id not in why] if not self.survivors else mutants
             for line in report.survivors(unlisted, known, why):
                 click.echo(line)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from sgxmodel.cli.base import guarded
+from sgxmodel.cli.base import guarded, trust_option
 from sgxmodel.errors import UserError
 from sgxmodel.report import text
 from sgxmodel.report.layout import prose
@@ -17,6 +17,7 @@ from sgxmodel.search.record import Answer, ReplayResult
 from sgxmodel.trace.events import Trace
 from sgxmodel.trace.text import read
 from sgxmodel.tree import replay as tree
+from sgxmodel.tree.source import patch_in
 from sgxmodel.tree.target import is_tree
 
 
@@ -32,16 +33,21 @@ from sgxmodel.tree.target import is_tree
     help="Of a kernel tree: these patches instead of the trace's.  May be repeated.",
 )
 @click.option("--cc", metavar="COMMAND", help="The compiler of a kernel tree.")
+@trust_option
 @guarded
 def replay_command(
-    trace: str, target: str | None, patches: tuple[Path, ...], cc: str | None
+    trace: str,
+    target: str | None,
+    patches: tuple[Path, ...],
+    cc: str | None,
+    trusted: bool,
 ) -> int:
     """Run a trace again by its named steps.
 
     Exit status: 1 it reproduces, 0 it no longer does, 2 a step cannot be matched.
     """
     old = read(trace)
-    result = _replay(old, target, patches, cc)
+    result = _replay(old, target, patches, cc, trusted)
     what = f"{old.invariant} in {old.function}"
     if result.trace is not None:
         same = "" if result.trace.steps == old.steps else ", by other steps than in the file"
@@ -56,16 +62,17 @@ def replay_command(
 
 
 def _replay(
-    trace: Trace, target: str | None, patches: tuple[Path, ...], cc: str | None
+    trace: Trace, target: str | None, patches: tuple[Path, ...], cc: str | None, trusted: bool
 ) -> ReplayResult:
     where = target or trace.target
     if where not in REVISIONS and is_tree(where):
         if target is None and not Path(where.partition("@")[0]).is_dir():
             raise UserError(
                 f"{where}: the trace was made there, and there is no such directory; "
-                f"say --target DIRECTORY{' and --patch FILE' if trace.patches else ''}"
+                "say --target DIRECTORY"
             )
-        return tree.replay(trace, target, patches or None, cc)
-    if patches or cc:
-        raise UserError(f"{'--patch' if patches else '--cc'} is for kernel trees")
+        return tree.replay(trace, target, tuple(map(patch_in, patches)) or None, cc, trusted)
+    for option, given in {"--patch": patches, "--cc": cc, "--trust": trusted}.items():
+        if given:
+            raise UserError(f"{option} is for kernel trees")
     return record.replay(trace, revision(where))

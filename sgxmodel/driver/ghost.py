@@ -65,8 +65,8 @@ def nothing_was_left(S: State, control: control) -> None:
         S[S[CURRENT].exhausted] = 1
         raise Fault(
             "15-errno",
-            "-ENOMEM says that the EPC is exhausted, but at no time of this attempt was\n"
-            f"it: nothing was free when it looked there, and now {where}",
+            "-ENOMEM says that the EPC is exhausted, but it never was during this\n"
+            f"attempt: no page was free when it looked, and now {where}",
         )
     S[S[CURRENT].exhausted] = 1
 
@@ -87,7 +87,7 @@ def busy_means_somebody_makes_room(S: State, control: control) -> None:
         return
     raise Fault(
         "15-errno",
-        "-EBUSY asks the caller to try again, but ksgxd sleeps and nobody reclaims:\n"
+        "-EBUSY asks the caller to try again, but ksgxd sleeps and no task reclaims:\n"
         f"no page is free, yet sgx_nr_free_pages is {S[control.counter]}",
     )
 

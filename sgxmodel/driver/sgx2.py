@@ -89,8 +89,8 @@ def old_rights_are_out_of_use(S: State, p: frame) -> None:
     if S[p.changed] is not None and not is_tracked(S, p, S[p.changed]):
         raise Fault(
             "19-tracking",
-            "permissions are restricted, and a CPU inside may still use the old ones\n"
-            "its TLB was filled before EMODPR, and it was not made to leave since",
+            "permissions are restricted, but a CPU inside may still use the old ones\n"
+            "its TLB was filled before EMODPR, and the CPU has not left the enclave since",
         )
 
 

@@ -2,7 +2,7 @@
 """What the CPU knows of each EPC page, and the codes that leaves return.
 
 Source: Intel SDM vol. 3D, chapters 36 to 38.  Reductions, said in
-ARCHITECTURE.md: permissions and measurement are kept as far as a leaf tests
+docs/model.md: permissions and measurement are kept as far as a leaf tests
 them; a page's contents are a token that names the page and counts writes.
 """
 

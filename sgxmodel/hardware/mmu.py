@@ -69,7 +69,7 @@ def translate(S: State, mm: mm_struct, index: int) -> frame | None:
     if p is not None:
         if not owns(S, p, S[cpu.inside], index):
             aex(S, cpu)
-            raise Fault("bad-mapping", f"the TLB of {cpu} has {p} for page {index}", BAD)
+            raise Fault("bad-mapping", f"the TLB of {cpu} still maps page {index} to {p}", BAD)
         return p
     if S[mm.mm_users] is FREED:
         return None
@@ -81,7 +81,7 @@ def translate(S: State, mm: mm_struct, index: int) -> frame | None:
         aex(S, cpu)
         if area_at(S, mm, index) is None:
             return None  # munmap() is about to take the PTE; the fault will say so
-        state = "blocked" if S[p.blocked] is not None else "not this page any more"
+        state = "blocked" if S[p.blocked] is not None else "no longer this page"
         raise Fault("bad-mapping", f"the PTE of page {index} maps {p}, which is {state}", BAD)
     return p
 

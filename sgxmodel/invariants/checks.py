@@ -199,7 +199,7 @@ class Checks:
                     InProgress(
                         site.function,
                         f"{self.system.tasks[t].name} changes {page}, isolated by {isolator}",
-                        f"{site.text} while the page is in the reclaimer's hands",
+                        f"{site.text} while {isolator} is reclaiming the page",
                     )
                 )
         if silent and self.world.layout.kinds[slot] == "sgx_epc_page.isolator":
@@ -251,7 +251,7 @@ class Checks:
             BenignRace(
                 BLAMED.get(call.function, call.function),
                 f"'{call.text}' of {self.system.tasks[t].name} {verb} {name}",
-                "in every order without overlap it gives "
+                "when the calls run one after another, in any order, it gives "
                 + " or ".join(sorted(self.sequential.every()[at])),
             )
         )
@@ -272,7 +272,7 @@ class Checks:
             Errno(
                 "sgx_vma_fault",
                 f"'{call.text}' of {self.system.tasks[t].name} is killed with {name}",
-                "the enclave runs, memory can be had, and nothing was made to fail",
+                "the enclave is initialized, EPC can be allocated, and no failure was injected",
             )
         )
 
@@ -317,7 +317,7 @@ class Checks:
             self.violate(
                 Progress(
                     site.function,
-                    "a pass over the reclaimable list moves nothing",
+                    "a reclaim pass makes no progress",
                     f"the head is {before[0]} ({self.view.flags(self.S[before[0].flags])}) "
                     "before and after;\nno page is isolated, rotated or removed",
                 )
@@ -342,8 +342,8 @@ class Checks:
                 self.violate(
                     Progress(
                         site.function,
-                        f"{page} waits while the reclaimer takes others again and again",
-                        f"{ahead} pages were ahead of it, {times + 1} were taken since",
+                        f"{page} starves: the reclaimer takes other pages again and again",
+                        f"{ahead} pages were ahead of it; {times + 1} have been taken since",
                     )
                 )
         self.passed = passed
@@ -400,10 +400,10 @@ class Checks:
             self.violate(
                 FreeCount(
                     self.count_sites[t].function,
-                    "sgx_nr_free_pages and the free lists part",
+                    "sgx_nr_free_pages does not match the free lists",
                     f"the counter is {S[self.view.counter]}, "
                     f"{S[self.view.counter] - self.drift} pages can be allocated\n"
-                    f"({off:+d} by {self.system.tasks[t].name}); watermarks and ksgxd go by it",
+                    f"({off:+d} by {self.system.tasks[t].name}); ksgxd relies on it",
                 )
             )
         if not any(self.balance):

@@ -10,8 +10,8 @@ from sgxmodel.kernel.list import list_head
 from sgxmodel.machine.layout import FREED
 
 ZOMBIE = "stays a zombie when every virtual EPC is released"
-ACTIVE = "still allocates at the expense of"
-KEPT = "is a memory cgroup that is never given back"
+ACTIVE = "still charges allocations to"
+KEPT = "is a memory cgroup whose reference is never dropped"
 
 
 def released_by(title: str) -> str:
@@ -38,14 +38,17 @@ def check_end(view: View) -> Iterator[tuple[str, str]]:
         while isinstance(pos, list_head) and pos is not head and pos not in listed:
             listed.add(pos)
             if role == "zombie" and not resisted:
-                yield (f"{pos.container} {ZOMBIE}", "it has no child any more, and nobody tries")
+                yield (
+                    f"{pos.container} {ZOMBIE}",
+                    "its last child is gone; EREMOVE is not retried",
+                )
             pos = S[pos.next]
     for page in view.pages:
         if page.list not in listed and not S[page.leaked] and not stopped:
             yield (f"{page} is lost", f"flags {view.flags(S[page.flags])}, on no free list")
     for handle in (*world.encls, *world.encl_pages, *world.va_pages, *world.vepcs.objects):
         if S[handle.slots[0]] is not FREED:
-            yield (f"{handle} is never freed", "nobody has a reference to it any more")
+            yield (f"{handle} is never freed", "no reference to it is left")
     for handle in (*world.encl_mms, *world.vmas):
         if S[handle.slots[0]] is not FREED:
             yield (f"{handle} is never freed", "its address space or file is gone")

@@ -34,9 +34,9 @@ def mem_cgroup_charge(S: State, p: page) -> None:
     memcg = S[p.memcg] = _of_current(S)
     active = S[S[CURRENT].active_memcg]
     if active is not None and S[memcg.refs] == 0:
-        raise Fault("refcount", f"{memcg} is charged after its reference was given back")
+        raise Fault("refcount", f"{memcg} is charged after its reference was dropped")
     if active is None and S[S[CURRENT].daemon]:
-        raise Fault("20-end", "backing that ksgxd allocates is charged to nobody")
+        raise Fault("20-end", "backing pages that ksgxd allocates are charged to no memory cgroup")
 
 
 @primitive(silent=True, access="none")
@@ -51,7 +51,7 @@ def get_mem_cgroup_from_mm(S: State, mm: mm_struct | None) -> mem_cgroup:
 def mem_cgroup_put(S: State, memcg: mem_cgroup) -> None:
     """Give a reference back."""
     if S[memcg.refs] == 0:
-        raise Fault("refcount", f"{memcg}: a reference is given back that nobody took")
+        raise Fault("refcount", f"{memcg}: a reference is dropped that was never taken")
     S[memcg.refs] = S[memcg.refs] - 1
 
 

@@ -64,7 +64,7 @@ def kfree(S: State, obj: Any) -> None:
     if obj is None:
         return
     if S[obj.slots[0]] is FREED:
-        raise Fault("double-free", f"kfree of {obj}, which is free already", fatal=True)
+        raise Fault("double-free", f"kfree of {obj}, which is already free", fatal=True)
     for slot in obj.slots:
         S[slot] = FREED
 

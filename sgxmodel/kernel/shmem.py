@@ -111,7 +111,7 @@ def shmem_truncate_page(S: State, f: file, index: int) -> None:
 
 def _live(S: State, p: page) -> None:
     if S[p.refs] is FREED:
-        raise Fault("use-after-free", f"{p} is free, and used", fatal=True)
+        raise Fault("use-after-free", f"{p} is used after it was freed", fatal=True)
 
 
 def _get(S: State, p: page) -> None:
@@ -195,7 +195,7 @@ def shrink_folio(S: State, folio: tuple[file, int]) -> str:
     if lost is not None:
         raise Fault(
             "8-evicted",
-            f"{p}, page {index} of {f}, is clean, and dropped with what EWB wrote to it",
+            f"{p}, page {index} of {f}, is clean, so what EWB wrote to it is dropped",
             result="dropped",
         )
     return "dropped"

@@ -4,8 +4,7 @@
 ``block(result, *live) -> (request, next block, live locals)``.  A local state
 is (block, live locals, caller): an immutable value that is its own name, so
 setting a task back costs nothing and retry loops close.  Only live locals are
-carried, which matters: 2.2 times the states without it (facts of the study in
-ARCHITECTURE.md).
+carried: others would make states differ that go on alike.
 """
 
 from __future__ import annotations

@@ -10,16 +10,27 @@ import gc
 import multiprocessing
 import os
 import signal
+import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
+from multiprocessing import forkserver, util
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
+
+from sgxmodel.processes import end_with
+from sgxmodel.scratch import ScratchError, held
 
 T = TypeVar("T")
 Work = tuple[Callable[..., Any], Any, Any]
-PRELOAD = ["__main__", "sgxmodel.mutate.judge"]
+SERVER = "sgxmodel.mutate.server"
+PRELOAD = [SERVER, "__main__", "sgxmodel.mutate.judge"]
+SOCKET_BYTES = 107
+"""Of the name of a socket in a file system."""
 
 
 class WorkerDied(RuntimeError):
@@ -27,9 +38,39 @@ class WorkerDied(RuntimeError):
 
 
 def _context() -> Any:
+    """The server runs after this: it ends with the thread that started it, so not one of a pool."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
+    _sockets()
+    forkserver.ensure_running()
     return context
+
+
+@cache
+def _sockets() -> None:
+    """Have multiprocessing keep its sockets where a killed run does not leave them for ever.
+
+    It removes its directory at the end; the lock is held till then.  Names of sockets have
+    to be short: below a long name, or one that cannot be written to, they are in the
+    temporary folder.
+    """
+    with suppress(ScratchError):
+        held(_directory_of_sockets)
+
+
+def _directory_of_sockets(home: Path) -> Path:
+    before = tempfile.tempdir
+    if len(os.fsencode(home)) + len("/pymp-12345678/listener-12345678") <= SOCKET_BYTES:
+        tempfile.tempdir = str(home)
+    try:
+        return Path(util.get_temp_dir())
+    finally:
+        tempfile.tempdir = before
+
+
+def _end_with_the_server() -> None:
+    """Of a process that it has forked."""
+    end_with(getattr(sys.modules.get(SERVER), "PID", os.getppid()))
 
 
 class Processes(Executor):
@@ -57,6 +98,8 @@ class Processes(Executor):
         try:
             pid = receive.recv()
             self.running.add(pid)
+            if self.stopped:  # meanwhile
+                _end(pid)
             ok, value = receive.recv()
         except EOFError:
             raise WorkerDied(f"its process {_ended(process)}") from None
@@ -80,19 +123,27 @@ class Processes(Executor):
 
     def _started(self, work: Work) -> tuple[Connection, Any]:
         receive, send = self.context.Pipe(duplex=False)
-        process = self.context.Process(target=_work, args=(send, *work), daemon=True)
+        process = self.context.Process(target=_started_work, args=(send, *work), daemon=True)
         process.start()
         send.close()
         return receive, process
 
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """An interrupt does not wait for work that nobody asks for any more."""
+        self.shutdown(wait=kind is None, cancel_futures=kind is not None)
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
-        """Without ``wait`` the processes are ended at once."""
+        """Without ``wait`` the processes are ended at once; that much is waited for."""
         if not wait:
             self.stopped = True
             for pid in tuple(self.running):
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
-        self.threads.shutdown(wait=wait, cancel_futures=cancel_futures)
+                _end(pid)
+        self.threads.shutdown(cancel_futures=cancel_futures or not wait)
+
+
+def _end(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
 
 
 def _ended(process: Any) -> str:
@@ -100,6 +151,11 @@ def _ended(process: Any) -> str:
         return "died"
     process.join()
     return f"ended with {process.exitcode}"
+
+
+def _started_work(*task: Any) -> None:
+    _end_with_the_server()
+    _work(*task)
 
 
 def _work(send: Connection, fn: Callable[..., Any], args: Any, kwargs: Any) -> None:
@@ -141,7 +197,7 @@ class Template:
             return self.ready
 
     def close(self) -> None:
-        """No more tasks; those that run go on."""
+        """No more tasks; those that run end."""
         with self.lock:
             self.ready = False
             self.control.close()
@@ -150,17 +206,20 @@ class Template:
 
 
 def _template(control: Connection, learn: Callable[[], object]) -> None:
+    _end_with_the_server()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     learn()
     gc.freeze()  # the collector of a child would write to all pages that they share
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the children
     control.send(True)
+    template = os.getpid()
     while True:
         try:
             task = control.recv()
         except EOFError:
             return
         if not os.fork():
+            end_with(template)
             control.close()
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             _work(*task)

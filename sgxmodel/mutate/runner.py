@@ -38,14 +38,12 @@ def run(
     width: int,
     over: Callable[[], bool] = lambda: False,
     work: Callable[[J], Verdict] = judge,  # type: ignore[assignment]
-    died: Callable[[J, str], Verdict] = lost,
 ) -> Iterator[Verdict]:
     """Verdicts as they come, ``width`` jobs at a time.
 
     ``make``: an executor (processes here, or a cluster's); it is made anew when
-    it breaks.  ``work`` decides a job; ``died`` does where that ended the worker
-    every time.  When ``over()`` says so, or the caller stops listening, what is
-    under way is dropped.
+    it breaks.  ``work`` decides a job; one that ended its worker every time is lost.
+    When ``over()`` says so, or the caller stops listening, what is under way is dropped.
     """
     todo = deque(jobs)
     losses: Counter[str] = Counter()
@@ -68,7 +66,7 @@ def run(
                     if losses[job.id] < TRIES:
                         todo.appendleft(job)
                     else:
-                        yield died(job, str(error))
+                        yield lost(job, str(error))
             if broken:
                 todo.extendleft(running.values())
                 running.clear()

@@ -124,11 +124,12 @@ class Causes:
     def _section(self, terminalreporter: pytest.TerminalReporter) -> None:
         from sgxmodel.report.causes import section
         from sgxmodel.report.layout import plural
+        from sgxmodel.report.printable import printable
 
         many = plural(len(self.causes), "violation")
         terminalreporter.section(f"sgxmodel: {many} in {self.target}, the most severe first")
         whole = terminalreporter.config.get_verbosity() > 0
         for line in section(self.causes, None if whole else LINES_MAX - OTHERS):
-            terminalreporter.line(line)
+            terminalreporter.line(printable(line))
         for problem in self.problems:
-            terminalreporter.line(f"no trace was written: {problem}")
+            terminalreporter.line(f"no trace was written: {printable(problem)}")

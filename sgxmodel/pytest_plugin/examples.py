@@ -17,6 +17,7 @@ import attrs
 import pytest
 
 from sgxmodel.errors import UserError
+from sgxmodel.processes import end_with
 from sgxmodel.pytest_plugin.causes import CAUSE
 from sgxmodel.report.causes import Cause, by_severity
 from sgxmodel.report.files import save_trace
@@ -88,7 +89,7 @@ class Examples:
             yield from map(work, seen)
             return
         # Not forked: xdist has threads in this process.
-        with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        with ProcessPoolExecutor(jobs, get_context("spawn"), end_with, (os.getpid(),)) as pool:
             yield from pool.map(work, seen)
 
     def _cause(self, seen: Sighting, item: str, trace: Trace | None, times: int) -> Cause:

@@ -19,6 +19,8 @@ from sgxmodel.trace.events import Trace
 from sgxmodel.trace.text import is_trace, write
 
 NOT_WRITTEN = "(not written)"
+NEWEST = "newest"
+HEADER = "# sgxmodel findings 1\n"
 
 
 def usable(directory: Path) -> None:
@@ -62,6 +64,40 @@ def save(
     return entries, problems
 
 
+def remember(directory: Path, paths: Iterable[str]) -> None:
+    """What ``show N`` is about: the traces of the newest check, in the screen's order."""
+    written = [path for path in paths if path != NOT_WRITTEN]
+    if not written:
+        return
+    names = "".join(f"{Path(path).name}\n" for path in written)
+    fresh = directory / f".{NEWEST}.{os.getpid()}"
+    try:
+        fresh.write_text(HEADER + names, encoding="ascii")
+        fresh.replace(directory / NEWEST)
+    except OSError as error:
+        raise TraceError(f"{directory / NEWEST}: cannot be written: {error.strerror}") from None
+    finally:
+        fresh.unlink(missing_ok=True)
+
+
+def remembered(directory: Path, number: int) -> Path:
+    """The trace of a finding's number.  Raises :class:`TraceError`."""
+    path = directory / NEWEST
+    try:
+        text = path.read_text(encoding="ascii", errors="replace")
+    except OSError:
+        text = ""
+    if not text.startswith(HEADER):
+        raise TraceError(
+            f"{directory}: no check has left findings there: run 'sgxmodel check', or "
+            "give --traces its directory"
+        )
+    names = text.removeprefix(HEADER).splitlines()
+    if not 1 <= number <= len(names) or "/" in names[number - 1]:
+        raise TraceError(f"{directory}: the newest check has the findings 1 to {len(names)}")
+    return directory / names[number - 1]
+
+
 def _unfinished(directory: Path, target: str, result: ScenarioResult) -> ScenarioResult:
     """Write a search that was cut short; the result says how to go on."""
     for name in _names(f"{target}-{result.scenario.name}", "search"):
@@ -77,7 +113,8 @@ def save_trace(directory: Path, trace: Trace, plain: bool = True) -> str:
     """Write one trace; its path.  The ``plain`` name does not say which scenario it is of."""
     # Of a kernel tree's path the last part.
     target = trace.target.rstrip("/").rpartition("/")[2].lstrip(".") or "tree"
-    parts = [target, trace.invariant, trace.function]
+    patches = "+".join(Path(patch.name).stem for patch in trace.patches)
+    parts = [f"{target}+{patches}" if patches else target, trace.invariant, trace.function]
     stem = "-".join(parts if plain else [*parts, trace.scenario])
     for name in _names(stem, "trace"):
         path = directory / name
@@ -89,7 +126,7 @@ def save_trace(directory: Path, trace: Trace, plain: bool = True) -> str:
 
 def _names(stem: str, kind: str) -> Iterator[str]:
     """What is in the way and is none of that kind is left alone."""
-    stem = re.sub(r"[^A-Za-z0-9_.-]", "_", stem)
+    stem = re.sub(r"[^A-Za-z0-9_.+-]", "_", stem)[:200]
     yield f"{stem}.{kind}"
     for number in range(2, 100):
         yield f"{stem}-{number}.{kind}"

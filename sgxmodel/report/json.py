@@ -40,7 +40,12 @@ def document(
     out["scenarios"] = [_scenario(entry) for entry in entries]
     if seen is not None:
         out["coverage"] = [attrs.asdict(row) for row in seen]
-    return json.dumps(out, indent=2) + "\n"
+    return dumps(out, indent=2) + "\n"
+
+
+def dumps(out: Any, indent: int | None = None) -> str:
+    """JSON, printable ASCII: the one control byte that json lets through is DEL."""
+    return json.dumps(out, indent=indent).replace("\x7f", "\\u007f")
 
 
 def _scenario(entry: Entry) -> dict[str, Any]:

@@ -85,7 +85,8 @@ def _unlike(entries: Sequence[Entry]) -> list[str]:
             where.setdefault(said, []).append(entry.name)
     if not where:
         return []
-    out = ["", *prose("Of a known kind, but unlike what is known: look at these too:", 0, 2)]
+    said = "Not counted: the base breaks the same invariant in the same function, "
+    out = ["", *prose(f"{said}but was not seen to do it in this form:", 0, 2)]
     for said, names in sorted(where.items()):
         more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
         out += prose(f"{said} ({', '.join(names[:SHOWN])}{more})", 2, 4)

@@ -30,6 +30,8 @@ def violation(trace: Trace, path: str, also: tuple[str, ...] = ()) -> str:
     if trace.invariant in INVARIANTS:
         out += [*prose(f"Expected: {INVARIANTS[trace.invariant].guarantee}.", 0, 2), ""]
     out += [*_scenario(trace, also), "", *interleaving(trace)]
+    if trace.origin:
+        out += ["", *(line for said in trace.origin for line in prose(said, 0, 2))]
     if path:
         out += ["", "reproduce:", *command(["sgxmodel", "replay", path])]
     return "\n".join(line.rstrip() for line in out) + "\n"

@@ -3,13 +3,16 @@
 
 A revision is a file or a package here that names the one it is laid over, ``BASE``, or
 else says how it keeps pages, ``LISTS`` and ``FLAGS``.  It holds only what it changes,
-so that a diff of two of them reads like the patch.
+so that a diff of two of them reads like the patch.  ``BEFORE``: the revision that it is
+a change of, for the report; ``RENAMED``: functions that have only another name since.
 """
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -36,6 +39,10 @@ class Revision:
     """The static variables of the driver and of this revision."""
     flags: dict[str, int]
     """Flag names to bits, for reports."""
+    before: str = ""
+    """The revision that it is a change of: what that shows as well is nothing new."""
+    renamed: Mapping[str, str] = attrs.field(factory=dict)
+    """Functions that were only renamed by that: new name -> old name."""
 
     def with_functions(self, name: str, functions: Mapping[str, Any]) -> Revision:
         """This revision with functions replaced (or added) by name: known faults, questions."""
@@ -63,6 +70,8 @@ def _revision(name: str, modules: Mapping[str, ModuleType]) -> Revision:
         lists=_last(chain, "LISTS"),
         statics=statics_of(*DRIVER, *(file for part in files for file in part)),
         flags=_last(chain, "FLAGS"),
+        before=getattr(modules[name], "BEFORE", ""),
+        renamed=getattr(modules[name], "RENAMED", {}),
     )
 
 
@@ -98,3 +107,8 @@ def revision(name: str) -> Revision:
         known = ", ".join(REVISIONS)
         raise UnknownNameError(f"there is no target '{name}'; the targets are {known}")
     return REVISIONS[name]
+
+
+def known_of(name: str) -> Path:
+    """What a check of a revision is known to find, as ``--save-known`` wrote it; if it is there."""
+    return Path(str(resources.files(__name__))) / f"{name}.known"

@@ -110,8 +110,8 @@ class Runner:
         self.checks.violate(
             Progress(
                 LOOPS.get(call.function, call.function),
-                "a fair loop without progress: the state recurs",
-                f"for ever: {names}",
+                "an endless retry: the whole state recurs",
+                f"not ending: {names}",
             )
         )
 

@@ -6,12 +6,14 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
+from sgxmodel.processes import end_with
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.verdict import Checked, failed
 
@@ -55,8 +57,8 @@ def in_workers(
     for i, scenario in enumerate(suspects):
         until = share(deadline, 1, len(suspects) - i)
         try:
-            with _pool(1) as pool:
-                yield pool.submit(work, scenario, until).result()
+            with pool(1) as alone:
+                yield alone.submit(work, scenario, until).result()
         except BrokenProcessPool:
             yield failed(scenario, died)
 
@@ -71,12 +73,12 @@ def _until_one_dies(
 ) -> Iterator[Checked]:
     running: dict[Future[Checked], Scenario] = {}
     others = set(multiprocessing.active_children())
-    with _pool(jobs) as pool:
+    with pool(jobs) as executor:
         while todo or running:
             try:
                 while todo and len(running) < jobs:
                     until = share(deadline, jobs, len(todo))
-                    running[pool.submit(_interruptible, work, todo[0], until)] = todo[0]
+                    running[executor.submit(_interruptible, work, todo[0], until)] = todo[0]
                     del todo[0]
                 done, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -108,23 +110,29 @@ def _last_words(
 
 
 @contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes; an interrupt ends them at once."""
+def pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes; an interrupt ends them at once, as does the end of this thread.
+
+    They are forked by the thread that submits the first task: see :func:`end_with`.
+    """
     others = set(multiprocessing.active_children())
-    executor = ProcessPoolExecutor(jobs, initializer=_leave_interrupts_to_the_parent)
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else None)
+    executor = ProcessPoolExecutor(jobs, context, _begin, (os.getpid(),))
     try:
         yield executor
     except BaseException:
         for child in set(multiprocessing.active_children()) - others:
-            child.terminate()
+            child.kill()
         executor.shutdown(wait=False, cancel_futures=True)
         raise
     executor.shutdown()
 
 
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(STOP, signal.SIG_IGN)
+def _begin(parent: int) -> None:
+    """A worker ends with its parent, and leaves it to that to answer signals to all."""
+    for number in (signal.SIGINT, signal.SIGTERM, STOP):
+        signal.signal(number, signal.SIG_IGN)
+    end_with(parent)
 
 
 def _interruptible(work: Work, scenario: Scenario, until: float | None) -> Checked:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import attrs
 
-VERSION = 1
+VERSION = 2
 
 
 @attrs.frozen
@@ -74,6 +74,17 @@ class Step:
 
 
 @attrs.frozen
+class Patch:
+    """A patch that was applied to a copy of a kernel tree; ``text`` is "" in version 1."""
+
+    name: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.name
+
+
+@attrs.frozen
 class Trace:
     """A run up to a violation; ``switches`` and ``choices`` are enough to repeat it."""
 
@@ -89,8 +100,9 @@ class Trace:
     choices: tuple[Choice, ...]
     steps: tuple[Step, ...]
     version: int = VERSION
-    patches: tuple[str, ...] = ()
-    """Files that were applied to a copy of the target, a kernel tree."""
+    patches: tuple[Patch, ...] = ()
+    origin: tuple[str, ...] = ()
+    """What else the run depends on: the tree's commit, the compiler, this sgxmodel."""
     memory: bool = False
     """Whether tasks of a kernel tree could be preempted at every memory access."""
 

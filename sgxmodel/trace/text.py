@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-only
-"""The text form of a trace, version 1.
+"""The text form of a trace, version 2; version 1, without patches' texts, is read, too.
 
 ASCII, one statement a line, the first word says which; ``|`` lines are the
-scenario as it is written in its own file, indented lines what the step above
-changed.  Strings that are not one plain word are JSON strings.  The last line
-says ``end``, so that a truncated file is known as such.
+scenario as it is written in its own file, ``>`` lines the text of the patch above,
+indented lines what the step above changed.  Strings that are not one plain word are JSON
+strings.  The last line says ``end``, so that a truncated file is known as such.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import NoReturn
 import attrs
 
 from sgxmodel.errors import TraceError
-from sgxmodel.trace.events import VERSION, Choice, Point, Step, Switch, Trace
+from sgxmodel.trace.events import VERSION, Choice, Patch, Point, Step, Switch, Trace
 
 HEADER = "# sgxmodel trace "
 BYTES_MAX = 64 << 20
@@ -37,7 +37,8 @@ def format(trace: Trace) -> str:
     out = [
         f"{HEADER}{trace.version}",
         f"target {_word(trace.target)}",
-        *(f"patch {_word(patch)}" for patch in trace.patches),
+        *(f"origin {json.dumps(said)}" for said in trace.origin),
+        *(line for patch in trace.patches for line in _patch(patch)),
         *(["memory"] if trace.memory else []),
         f"invariant {_word(trace.invariant)}",
         f"function {_word(trace.function)}",
@@ -54,16 +55,27 @@ def format(trace: Trace) -> str:
     for step in trace.steps:
         out.append(_step(step))
         out += [f"    {json.dumps(change)}" for change in step.changes]
-    return "\n".join([*out, "end", ""])
+    # DEL is the one control byte that JSON lets through.
+    return "\n".join([*out, "end", ""]).replace("\x7f", "\\u007f")
 
 
 def _word(text: str) -> str:
     return text if PLAIN.fullmatch(text) else json.dumps(text)
 
 
+def _patch(patch: Patch) -> Iterator[str]:
+    yield f"patch {_word(patch.name)}"
+    if patch.text:
+        yield from (_quoted(line, ">") for line in patch.text.split("\n"))
+
+
 def _scenario_line(line: str) -> str:
+    return _quoted(line, "|")
+
+
+def _quoted(line: str, mark: str) -> str:
     plain = line.isascii() and line.isprintable() and not line.endswith(" ")
-    return f"| {line}".rstrip() if plain else f'|" {json.dumps(line)}'
+    return f"{mark} {line}".rstrip() if plain else f'{mark}" {json.dumps(line)}'
 
 
 def _point(point: Point) -> str:
@@ -106,7 +118,7 @@ def _check_header(line: str, where: str) -> None:
             f"{where}: written by a newer sgxmodel (trace {version}, this one reads {VERSION}): "
             "update sgxmodel"
         )
-    if int(version) != VERSION:
+    if int(version) not in (1, VERSION):
         raise TraceError(f"{where}: there is no trace version {version}; {AGAIN}")
 
 
@@ -118,7 +130,8 @@ class _Reader:
         self.number = 1
         self.ended = False
         self.values: dict[str, str] = {}
-        self.patches: list[str] = []
+        self.patches: list[tuple[str, list[str]]] = []
+        self.origin: list[str] = []
         self.memory = False
         self.message: list[str] = []
         self.scenario: list[str] = []
@@ -136,7 +149,11 @@ class _Reader:
         if self.ended:
             self.error("something follows the end of the trace")
         if line.startswith("|"):
-            self.scenario_line(line)
+            self.scenario.append(self.quoted(line))
+        elif line.startswith(">"):
+            if not self.patches:
+                self.error("a patch's text before its name")
+            self.patches[-1][1].append(self.quoted(line))
         elif line[0].isspace():
             self.change(line)
         else:
@@ -192,7 +209,10 @@ class _Reader:
         self.once("target", words)
 
     def on_patch(self, words: Iterator[str]) -> None:
-        self.patches.append(self.take(words, "the patch"))
+        self.patches.append((self.take(words, "the patch"), []))
+
+    def on_origin(self, words: Iterator[str]) -> None:
+        self.origin.append(self.take(words, "the origin"))
 
     def on_memory(self, words: Iterator[str]) -> None:
         self.memory = True
@@ -216,12 +236,8 @@ class _Reader:
     def on_message(self, words: Iterator[str]) -> None:
         self.message.append(self.take(words, "the message"))
 
-    def scenario_line(self, line: str) -> None:
-        if line.startswith('|"'):
-            words = self.tokens(line[2:])
-            self.scenario.append(self.take(words, "a line of the scenario"))
-        else:
-            self.scenario.append(line[2:])
+    def quoted(self, line: str) -> str:
+        return self.take(self.tokens(line[2:]), "a line") if line[1:2] == '"' else line[2:]
 
     def on_switch(self, words: Iterator[str]) -> None:
         task = self.take(words, "the task to run")
@@ -290,7 +306,8 @@ class _Reader:
             switches=tuple(self.switches),
             choices=tuple(self.choices),
             steps=tuple(self.steps),
-            patches=tuple(self.patches),
+            patches=tuple(Patch(name, "\n".join(text)) for name, text in self.patches),
+            origin=tuple(self.origin),
             memory=self.memory,
         )
 

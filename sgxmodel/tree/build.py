@@ -13,7 +13,6 @@ import os
 import re
 import shutil
 import subprocess
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from importlib import resources
@@ -21,8 +20,12 @@ from pathlib import Path
 
 import attrs
 
-from sgxmodel.tree.binding import TreeError
+from sgxmodel import scratch
+from sgxmodel.errors import TreeError
+from sgxmodel.tree.confine import SYSTEM_CALLS, Library, confined, must_be_possible
+from sgxmodel.tree.scan import must_not_name, unseen
 from sgxmodel.tree.source import HEADERS, PARTS, Source
+from sgxmodel.tree.values import table
 
 VERSION = "1"
 KEPT = 200
@@ -84,35 +87,78 @@ def compiler(command: str | None = None) -> Compiler:
 
 def cache_directory() -> Path:
     """Where built libraries are kept."""
-    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(base) / "sgxmodel" / "trees"
+    return scratch.cache() / "trees"
 
 
-def build(source: Source, cc: Compiler | None = None, cache: Path | None = None) -> Path:
-    """The library for a tree, from the cache if nothing changed."""
+def build(
+    source: Source,
+    cc: Compiler | None = None,
+    cache: Path | None = None,
+    trusted: bool = False,
+) -> Library:
+    """The library for a tree, from the cache if nothing changed.
+
+    ``trusted``: neither the compiler nor the driver is confined.
+    """
     cc = cc or compiler()
     cache = cache or cache_directory()
     library = cache / f"{_hash(cc, source.files() + _own_files())}.so"
-    if not library.is_file():
-        with tempfile.TemporaryDirectory(prefix="sgxmodel-build-") as scratch:
-            _keep(built_in(Path(scratch), source, cc, cache), library)
+    cell = cell_of(cc, cache)
+    if not trusted:
+        must_be_possible(cell)
+    beside = library.with_suffix(".unseen")
+    if not library.is_file() or not beside.is_file():
+        with scratch.scratch() as folder:
+            made = built_in(folder, source, cc, cache, trusted)
+            (folder / "unseen").write_text("\n".join(made.unseen), encoding="utf-8")
+            _keep(folder / "unseen", beside)
+            _keep(made.path, library)
         _prune(cache)
-    with suppress(OSError):  # somebody else's cache, or just pruned
-        os.utime(library)
-    return library
+    for path in (library, beside):
+        with suppress(OSError):  # somebody else's cache, or just pruned
+            os.utime(path)
+    return Library(library, cell, trusted, tuple(beside.read_text("utf-8").splitlines()))
+
+
+def cell_of(cc: Compiler, cache: Path) -> Path:
+    """The program that confines, and beside it the names of the system calls."""
+    folder = cache / f"engine-{_hash(cc, _own_files())}"
+    cell, names = folder / "cell", folder / SYSTEM_CALLS
+    if not cell.is_file() or not names.is_file():
+        with scratch.scratch() as work:
+            made = work / "cell"
+            files = sorted(map(str, own("cell").glob("*.c")))
+            flags = ["-std=gnu11", "-O2", "-Wall", "-Wextra", f"-I{own('engine')}"]
+            done = confined(None, [cc.command, *flags, *files, "-o", str(made), "-ldl"],
+                            writes=[work])  # fmt: skip
+            if done.returncode:
+                raise TreeError(f"{cc.command}: the cell {_explain(done.stderr)}")
+            made.with_name(SYSTEM_CALLS).write_text(_system_calls(cc, work))
+            _keep(made.with_name(SYSTEM_CALLS), names)
+            _keep(made, cell)
+    return cell
+
+
+def _system_calls(cc: Compiler, folder: Path) -> str:
+    """A line a call of this machine: number, name."""
+    done = confined(None, [cc.command, "-dM", "-E", "-"], writes=[folder],
+                    given="#include <asm/unistd.h>\n")  # fmt: skip
+    found = re.findall(r"^#define __NR_(\w+) (\d+)$", done.stdout, re.MULTILINE)
+    return "".join(f"{number} {name}\n" for name, number in found)
 
 
 def _keep(built: Path, to: Path) -> None:
     """Under a name of its own first: another process may build the same."""
     to.parent.mkdir(parents=True, exist_ok=True)
     part = to.with_suffix(f".{os.getpid()}.part")
-    shutil.copyfile(built, part)
+    shutil.copy(built, part)
     part.replace(to)
 
 
 def _prune(cache: Path) -> None:
     """Drop what was not used for the longest time; another process may be at it, too."""
-    for pattern, kept in (("*.so", KEPT), ("*.part", KEPT), ("engine-*", KEPT_ENGINES)):
+    for pattern in ("*.so", "*.unseen", "*.part", "engine-*"):
+        kept = KEPT_ENGINES if pattern == "engine-*" else KEPT
         aged = []
         for path in cache.glob(pattern):
             with suppress(OSError):
@@ -125,7 +171,7 @@ def _prune(cache: Path) -> None:
 
 
 def _own_files() -> list[Path]:
-    return sorted(own("shim").iterdir()) + sorted(own("engine").iterdir())
+    return [file for part in ("shim", "engine", "cell") for file in sorted(own(part).iterdir())]
 
 
 def own_hash(cc: Compiler) -> str:
@@ -134,7 +180,7 @@ def own_hash(cc: Compiler) -> str:
 
 
 def own(folder: str) -> Path:
-    """Our shim or engine."""
+    """Our shim, engine or cell."""
     return Path(str(resources.files("sgxmodel.tree"))) / folder
 
 
@@ -149,36 +195,67 @@ def _hash(cc: Compiler, files: list[Path]) -> str:
     return digest.hexdigest()[:24]
 
 
-def built_in(scratch: Path, source: Source, cc: Compiler, cache: Path) -> Path:
+def built_in(
+    scratch: Path, source: Source, cc: Compiler, cache: Path, trusted: bool = False
+) -> Library:
     """The library, made in a folder where ``unity.o``, the driver's object, stays beside it."""
+    cell = cell_of(cc, cache)
+    tools = Tools(cc, None if trusted else cell, source, scratch)
     _forward(source, scratch / "include")
     unity = scratch / "unity.c"
     unity.write_text(_unity(source))
     includes = [f"-I{scratch / 'include'}", f"-I{own('shim')}"]
     flags = [*COMMON, *DRIVER_FLAGS, *VOLATILE[cc.kind], *includes, *_names(source)]
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        engine = _engine(cc, scratch, cache, pool)
-        driver = pool.submit(_object, cc, source.name, scratch, unity, flags)
+        engine = _engine(tools, cell.parent, pool)
+        driver = pool.submit(_object, tools, source.name, unity, flags)
+        expanded = pool.submit(tools.run, [*flags, "-E", str(unity)])
         objects = [driver.result(), *engine]
+    text, folder = expanded.result().stdout, source.driver
+    must_not_name(text, folder, objects[0], engine)
     library = scratch / "tree.so"
-    done = _cc(cc, [*LINK_FLAGS, *map(str, objects), "-o", str(library), "-ldl"])
+    done = tools.run([*LINK_FLAGS, *map(str, objects), "-o", str(library)])
     if done.returncode:
         raise TreeError(f"{source.name}: {_undefined(done.stderr)}")
-    return library
+    return Library(library, cell, trusted, tuple(unseen(text, folder)))
 
 
-def _engine(cc: Compiler, scratch: Path, cache: Path, pool: ThreadPoolExecutor) -> list[Path]:
-    """The engine's objects: the same for every tree, so kept apart."""
-    folder = cache / f"engine-{_hash(cc, _own_files())}"
-    files = sorted(own("engine").glob("*.c"))
+@attrs.frozen
+class Tools:
+    """A compiler that reads a driver, the shim and the engine, and writes one folder."""
+
+    cc: Compiler
+    cell: Path | None
+    source: Source
+    scratch: Path
+
+    def run(self, args: list[str]) -> subprocess.CompletedProcess[str]:
+        headers = [self.source.root / h for h in HEADERS]
+        kept = [own("shim"), own("engine")]
+        if self.cell is not None:
+            kept.append(self.cell.parent)
+        reads = [self.source.driver, *headers, *kept]
+        return confined(self.cell, [self.cc.command, *args], reads, [self.scratch])
+
+
+def _engine(tools: Tools, folder: Path, pool: ThreadPoolExecutor) -> list[Path]:
+    """The engine's objects: the same for every tree, so kept apart.
+
+    What lies between the first and the last is the engine's.
+    """
+    files = sorted(own("engine").glob("*.c"), key=_place)
     flags = [*COMMON, *ENGINE_FLAGS]
     missing = [f for f in files if not (folder / f"{f.stem}.o").is_file()]
-    made = pool.map(lambda f: _object(cc, "engine", scratch, f, flags), missing)
+    made = pool.map(lambda f: _object(tools, "engine", f, flags), missing)
     for built in list(made):
         _keep(built, folder / built.name)
     with suppress(OSError):
         os.utime(folder)
     return [folder / f"{f.stem}.o" for f in files]
+
+
+def _place(file: Path) -> tuple[int, str]:
+    return {"fence": 0, "last": 2}.get(file.stem, 1), file.stem
 
 
 def _forward(source: Source, include: Path) -> None:
@@ -210,6 +287,7 @@ def _unity(source: Source) -> str:
             '#include "probe.c"',
             '#include "ioctls.c"',
             '#include "observe.c"',
+            table(source.text()),
             "",
         ]
     )
@@ -230,17 +308,12 @@ def _names(source: Source) -> list[str]:
     return out
 
 
-def _object(cc: Compiler, name: str, scratch: Path, file: Path, flags: list[str]) -> Path:
-    out = scratch / f"{file.stem}.o"
-    done = _cc(cc, [*flags, "-c", str(file), "-o", str(out)])
+def _object(tools: Tools, name: str, file: Path, flags: list[str]) -> Path:
+    out = tools.scratch / f"{file.stem}.o"
+    done = tools.run([*flags, "-c", str(file), "-o", str(out)])
     if done.returncode:
         raise TreeError(f"{name}: {_explain(done.stderr)}")
     return out
-
-
-def _cc(cc: Compiler, args: list[str]) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "LC_ALL": "C"}  # what is looked for in messages is English
-    return subprocess.run([cc.command, *args], capture_output=True, text=True, check=False, env=env)
 
 
 def _explain(stderr: str) -> str:

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator
 
 import attrs
 
+from sgxmodel.errors import TreeError
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.search.verdict import Evidence, Finding, ScenarioResult, issue
 from sgxmodel.trace.events import Trace
-from sgxmodel.tree.binding import BOUNDED, PCT, WALK, Engine
-from sgxmodel.tree.minimise import again, minimise
-from sgxmodel.tree.names import Names
+from sgxmodel.tree.api import BOUNDED, PCT, WALK
+from sgxmodel.tree.binding import Engine
+from sgxmodel.tree.minimise import Met, again, minimise, telling
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.record import record
 from sgxmodel.tree.runs import Found, Key, Runner
@@ -72,12 +73,14 @@ def check_scenario(
     planned = planned_runs(scenario, runs)
     began = time.monotonic()
     until = None if deadline is None else began + SEARCH_SHARE * (deadline - began)
-    runner = Runner(engine, plan(scenario), Names(engine.library, engine.base))
+    runner = Runner(engine, plan(scenario))
     search = Search(runner, seed)
     if not runner.early:
         learn_orders(runner)
         search.go(planned, until, progress)
     best = runner.early or search.minimal(deadline)
+    if not runner.early and not engine.proves():
+        raise TreeError("the driver has changed the checks: a violation of their own is not seen")
     evidence = Evidence(search.runs, planned, 0, int(runner.stats.steps))
     findings = tuple(_finding(scenario, found) for found in best)
     seen = {} if runner.early else runner.seen()
@@ -162,9 +165,11 @@ class Search:
             found = again(self.runner, key, best.schedule, best.memory)
             if found is None or not stands(self.runner, found):
                 return None
-            small = minimise(self.runner, key, found, deadline)
+            met: Met = {}
+            small = minimise(self.runner, key, found, deadline, met)
             if stands(self.runner, small):
-                return small
+                more = telling(self.runner, key, small, met)
+                return more if stands(self.runner, more) else small
         return None
 
     def minimal(self, deadline: float | None) -> list[Found]:

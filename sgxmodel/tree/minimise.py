@@ -6,17 +6,44 @@ from __future__ import annotations
 import time
 
 from sgxmodel.search.schedule import Schedule
-from sgxmodel.tree.binding import BOUNDED
+from sgxmodel.tree.api import BOUNDED
 from sgxmodel.tree.runs import Found, Key, Runner
+from sgxmodel.tree.steps import events
 
 TRIES = 4000
 """Fresh runs with few switches, to find what removing alone cannot reach."""
 
 
-def minimise(runner: Runner, key: Key, found: Found, deadline: float | None = None) -> Found:
+CANDIDATES = 8
+"""Runs, the smallest of those that were met, that are asked whether they tell more."""
+Met = dict[Schedule, Found]
+"""Runs of one kind that minimisation came by."""
+
+
+def minimise(
+    runner: Runner, key: Key, found: Found, deadline: float | None = None, met: Met | None = None
+) -> Found:
     """Replayed at each step; the result is one that was seen to happen."""
-    best = _afresh(runner, key, _shrink(runner, key, found, deadline), deadline)
-    return _shrink(runner, key, best, deadline)
+    met = {} if met is None else met
+    best = _afresh(runner, key, _shrink(runner, key, found, deadline, met), deadline, met)
+    return _shrink(runner, key, best, deadline, met)
+
+
+def telling(runner: Runner, key: Key, best: Found, met: Met) -> Found:
+    """The smallest run in which the blamed function runs, if the smallest of all has none."""
+    candidates = sorted(met.values(), key=lambda f: (f.size, f.schedule.switches))
+    for one in (best, *candidates[:CANDIDATES]):
+        if one.preemptions <= best.preemptions + 1 and runs_in(runner, one, key[1]):
+            return one
+    return best
+
+
+def runs_in(runner: Runner, found: Found, function: str) -> bool:
+    """Whether a run comes to a function before its violation."""
+    lines = events(runner.trace(found.schedule, found.memory))
+    lines = [line for line in lines if line.step <= found.steps]
+    runner.names.learn(line.entry for line in lines)
+    return any(runner.names.place(line.entry).function == function for line in lines)
 
 
 def again(runner: Runner, key: Key, schedule: Schedule, memory: bool) -> Found | None:
@@ -31,12 +58,14 @@ def _late(deadline: float | None) -> bool:
     return deadline is not None and time.monotonic() > deadline
 
 
-def _shrink(runner: Runner, key: Key, best: Found, deadline: float | None) -> Found:
+def _shrink(runner: Runner, key: Key, best: Found, deadline: float | None, met: Met) -> Found:
     improved = True
     while improved and not _late(deadline):
         improved = False
         for smaller in _smaller(best):
             found = again(runner, key, *smaller)
+            if found is not None:
+                met.setdefault(found.schedule, found)
             if found is not None and found.size < best.size:
                 best, improved = found, True
                 break
@@ -62,7 +91,7 @@ def _smaller(found: Found) -> list[tuple[Schedule, bool]]:
     return out
 
 
-def _afresh(runner: Runner, key: Key, best: Found, deadline: float | None) -> Found:
+def _afresh(runner: Runner, key: Key, best: Found, deadline: float | None, met: Met) -> Found:
     """Bounded preemption: one switch, then two, ... below what is known already."""
     if best.preemptions == 0:
         return best
@@ -76,7 +105,10 @@ def _afresh(runner: Runner, key: Key, best: Found, deadline: float | None) -> Fo
                 left -= done
                 seed = runner.raw.seed
                 for one in found:
-                    if one.violation.key == key and one.size < best.size:
+                    if one.violation.key != key:
+                        continue
+                    met.setdefault(one.schedule, one)
+                    if one.size < best.size:
                         best = one
                 if best.preemptions <= depth:
                     break

@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
 import attrs
 
+from sgxmodel.tree.confine import Library, confined
 from sgxmodel.tree.source import DRIVER
 
 TOOLS = ("addr2line", "llvm-addr2line")
@@ -27,7 +27,7 @@ class Place:
 class Names:
     """Places of one library; asked for in batches, remembered."""
 
-    def __init__(self, library: Path, base: int) -> None:
+    def __init__(self, library: Library, base: int) -> None:
         self.library = library
         self.base = base
         self.known: dict[int, Place] = {0: Place()}
@@ -43,10 +43,13 @@ class Names:
             return
         # A return address belongs to the line of the call before it.
         asked = "\n".join(hex(pc - self.base - 1) for pc in new)
-        done = subprocess.run(
-            [self.tool, "-a", "-i", "-f", "-e", str(self.library)],
-            input=asked, capture_output=True, text=True, check=False,
-        )  # fmt: skip
+        library = self.library
+        done = confined(
+            None if library.trusted else library.cell,
+            [self.tool, "-a", "-i", "-f", "-e", str(library.path)],
+            reads=[library.path],
+            given=asked,
+        )
         for pc, chain in zip(new, _chains(done.stdout), strict=False):
             self.known[pc] = chain
         for pc in new:

@@ -10,8 +10,8 @@ import attrs
 from sgxmodel.errors import ScenarioError
 from sgxmodel.scenario.model import MACHINE, VERBS, CallSpec, Scenario, result_name
 from sgxmodel.scenario.text import ARGUMENTS, DESCRIPTORS
-from sgxmodel.tree import binding
-from sgxmodel.tree.binding import Call, Config
+from sgxmodel.tree import api
+from sgxmodel.tree.api import Call, Config
 
 VERB_NUMBERS = {
     verb: n
@@ -118,7 +118,7 @@ SEEN = {
                 "a backing page could not be read back from swap",
                 "an ioctl refused its argument",
             ),
-            binding.FAILS,
+            api.FAILS,
         )
     ),
 }
@@ -220,17 +220,17 @@ def _fits(scenario: Scenario) -> None:
         need(call.verb in VERB_NUMBERS, f"no '{call.verb}'")
     for what, _ in scenario.fail:
         need(what in FAIL_NUMBERS, f"no failure of '{what}'")
-    need(sum(scenario.epc) <= binding.FRAMES, f"up to {binding.FRAMES} EPC pages")
-    need(scenario.va_slots <= binding.VA_SLOTS, f"up to {binding.VA_SLOTS} VA slots")
-    need(len(scenario.tasks) <= binding.USER_TASKS, f"up to {binding.USER_TASKS} tasks")
-    need(len(scenario.enclaves) <= binding.ENCLAVES, f"up to {binding.ENCLAVES} enclaves")
-    need(len(_processes(scenario)) <= binding.PROCESSES, f"up to {binding.PROCESSES} processes")
+    need(sum(scenario.epc) <= api.FRAMES, f"up to {api.FRAMES} EPC pages")
+    need(scenario.va_slots <= api.VA_SLOTS, f"up to {api.VA_SLOTS} VA slots")
+    need(len(scenario.tasks) <= api.USER_TASKS, f"up to {api.USER_TASKS} tasks")
+    need(len(scenario.enclaves) <= api.ENCLAVES, f"up to {api.ENCLAVES} enclaves")
+    need(len(_processes(scenario)) <= api.PROCESSES, f"up to {api.PROCESSES} processes")
     need(all(size <= PAGES for _, size in scenario.enclaves), f"enclaves of up to {PAGES} pages")
-    need(len(scenario.all_calls()) <= binding.CALLS, f"up to {binding.CALLS} calls")
-    need(len(scenario.boot) <= binding.DIRTY, f"up to {binding.DIRTY} dirty pages")
+    need(len(scenario.all_calls()) <= api.CALLS, f"up to {api.CALLS} calls")
+    need(len(scenario.boot) <= api.DIRTY, f"up to {api.DIRTY} dirty pages")
     # All of the EPC is dirty until ksgxd has run; the model's other pages are free.
     need(not (scenario.boot and scenario.setup), "no set-up calls before ksgxd, with 'boot'")
-    need(len(scenario.vepcs) <= binding.VEPCS, f"up to {binding.VEPCS} virtual EPCs")
+    need(len(scenario.vepcs) <= api.VEPCS, f"up to {api.VEPCS} virtual EPCs")
 
 
 def _processes(scenario: Scenario) -> list[str]:

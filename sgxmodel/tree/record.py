@@ -16,8 +16,11 @@ from sgxmodel.errors import TraceError
 from sgxmodel.scenario.text import format as scenario_text
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.trace.events import Choice, Point, Step, Switch, Trace
-from sgxmodel.tree.plan import result_text
+from sgxmodel.trace.naming import HELD
+from sgxmodel.tree.ledger import ledger, pointers
 from sgxmodel.tree.runs import Found, Runner
+from sgxmodel.tree.setup import needs_setup, setup_events, setup_steps
+from sgxmodel.tree.steps import HOLDS, Event, events, steps_of
 
 OPERATIONS = {
     "access": "memory access",
@@ -32,27 +35,6 @@ class UnmatchedError(TraceError):
     """A step that a trace names does not happen in this tree."""
 
 
-@attrs.frozen
-class Event:
-    """One line of the engine's trace."""
-
-    step: int
-    task: int
-    call: int
-    entry: int
-    pc: int
-    text: str
-
-
-def events(text: str) -> list[Event]:
-    """The engine's lines."""
-    out = []
-    for line in text.split("\n")[:-1]:  # not splitlines(): a wild name may hold anything
-        step, task, call, entry, pc, rest = line.split("\t", 5)
-        out.append(Event(int(step), int(task), int(call), int(entry, 16), int(pc, 16), rest))
-    return out
-
-
 def record(runner: Runner, found: Found, target: str) -> Trace:
     """The trace of a finding, up to the violation."""
     lines = events(runner.trace(found.schedule, found.memory))
@@ -61,6 +43,20 @@ def record(runner: Runner, found: Found, target: str) -> Trace:
     lines = [e for e in lines if e.step <= found.steps]
     violation = found.violation
     scenario = runner.plan.scenario
+    said = f"{violation.title}\n{violation.message}"
+    steps = steps_of(runner, lines, said, violation.function)
+    before: tuple[Step, ...] = ()
+    who = ""
+    if needs_setup(steps, violation) or violation.id == "20-end":
+        earlier = setup_events(runner)
+        if violation.id == "20-end":
+            who = ledger(violation.title, (*steps_of(runner, earlier, said, ""), *steps))
+        if "was never freed" in violation.title:
+            held = [e.text.removeprefix(HOLDS) for e in lines if e.text.startswith(HOLDS)]
+            who = f"{pointers([runner.plan_names(t) for t in held])}\n{who}".rstrip("\n")
+        who = f"{HELD}\n{who}" if who else ""
+        if needs_setup(steps, violation):
+            before = setup_steps(runner, earlier, violation)
     return Trace(
         target=target,
         scenario=scenario.name,
@@ -68,7 +64,7 @@ def record(runner: Runner, found: Found, target: str) -> Trace:
         invariant=violation.id,
         function=violation.function,
         title=violation.title,
-        message=violation.message,
+        message="\n".join(filter(None, (violation.message, who))),
         preemptions=found.preemptions,
         switches=tuple(
             Switch(points.get(at), runner.plan.tasks[task])
@@ -80,7 +76,7 @@ def record(runner: Runner, found: Found, target: str) -> Trace:
             for at, outcome in found.schedule.choices
             if at <= found.steps and at in points
         ),
-        steps=_steps(runner, lines),
+        steps=(*before, *steps),
         memory=found.memory,
     )
 
@@ -103,49 +99,6 @@ def _points(runner: Runner, lines: list[Event]) -> dict[int, Point]:
         seen[at] += 1
         out[event.step] = Point(*at, seen[at])
     return out
-
-
-SKIPPED = ("step ", "switch ", "call", "ends", "state ")
-SAID = ("VIOLATED ", "WARNING: ", "printk: ")
-
-
-def _steps(runner: Runner, lines: list[Event]) -> tuple[Step, ...]:
-    """What happened, without the points at which nothing did; what is said goes with it."""
-    out: list[Step] = []
-    for event in lines:
-        if event.text.startswith(SAID):
-            said = runner.plan_names(event.text)
-            if not out or out[-1].task != runner.plan.tasks[event.task]:
-                # An access, which alone is no event.
-                out.append(attrs.evolve(_step(runner, event), text="memory access"))
-            if event.text.startswith("VIOLATED "):
-                said = f"WARNING: {said.partition(': ')[2].removeprefix('WARNING: ')}"
-            if said not in out[-1].changes:
-                out[-1] = attrs.evolve(out[-1], changes=(*out[-1].changes, said))
-        elif not event.text.startswith(SKIPPED):
-            out.append(_step(runner, event))
-    return tuple(out)
-
-
-def _step(runner: Runner, event: Event) -> Step:
-    place = runner.names.place(event.pc)
-    driver = place.file.startswith("arch/")
-    call = runner.plan.texts[event.call] if event.call >= 0 else ""
-    function = f"user_{call.partition(' ')[0].replace('-', '_')}" if call else "end"
-    if event.entry:
-        function = runner.names.place(event.entry).function
-    text = runner.plan_names(event.text)
-    if text.startswith("returns "):
-        text = f"returns {result_text(int(text.split()[1]))}"
-    return Step(
-        number=event.step,
-        task=runner.plan.tasks[event.task],
-        call=call,
-        function=function,
-        file=place.file if driver else "",
-        lineno=place.lineno if driver else 0,
-        text=text,
-    )
 
 
 def schedule_of(runner: Runner, trace: Trace) -> Schedule:

@@ -3,8 +3,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 import attrs
@@ -13,48 +11,45 @@ from sgxmodel.errors import ScenarioError, TraceError
 from sgxmodel.scenario import text
 from sgxmodel.search.record import Answer, ReplayResult
 from sgxmodel.search.schedule import Schedule
-from sgxmodel.trace.events import Trace
-from sgxmodel.tree.binding import Engine, TreeError
+from sgxmodel.trace.events import Patch, Trace
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import build, compiler
 from sgxmodel.tree.minimise import again
-from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.record import UnmatchedError, record, schedule_of
 from sgxmodel.tree.runs import Runner
 from sgxmodel.tree.sequential import learn_orders, stands
-from sgxmodel.tree.source import opened
+from sgxmodel.tree.source import opened, patch_in
 
 
 def replay(
     trace: Trace,
     target: str | None = None,
-    patches: tuple[Path, ...] | None = None,
+    patches: tuple[Patch, ...] | None = None,
     command: str | None = None,
+    trusted: bool = False,
 ) -> ReplayResult:
     """Build what the trace was taken from, or another tree, and run the trace on it.
 
-    ``patches``: instead of the trace's own.  In a process of its own, as a driver
-    may do anything.  Raises a :class:`UserError` if there is nothing to run it on.
+    ``patches``: instead of the trace's own.  Raises a :class:`UserError` if there is
+    nothing to run it on.
     """
     if target is None:
         target = trace.target
-        patches = tuple(map(Path, trace.patches)) if patches is None else patches
+        patches = tuple(map(_whole, trace.patches)) if patches is None else patches
     with opened(target, patches or ()) as source:
-        library = build(source, compiler(command))
-    trace = attrs.evolve(trace, target=target, patches=tuple(map(str, patches or ())))
-    try:
-        with ProcessPoolExecutor(1) as pool:
-            return pool.submit(_replay, library, trace).result()
-    except BrokenProcessPool:
-        raise TreeError(f"{target}: the driver took the process down that ran it") from None
-
-
-def _replay(library: Path, trace: Trace) -> ReplayResult:
+        library = build(source, compiler(command), trusted=trusted)
+    trace = attrs.evolve(trace, target=target, patches=tuple(patches or ()))
     return replay_on(Engine(library), trace)
 
 
+def _whole(patch: Patch) -> Patch:
+    """With its text: traces of version 1 have the file's name only."""
+    return patch if patch.text else patch_in(Path(patch.name))
+
+
 def replay_on(engine: Engine, trace: Trace) -> ReplayResult:
-    """Run a trace on a loaded engine, in this process."""
+    """Run a trace on a loaded engine."""
     where = f"the trace's scenario '{trace.scenario}'"
     try:
         made = plan(text.parse(trace.scenario_text, where))
@@ -63,7 +58,7 @@ def replay_on(engine: Engine, trace: Trace) -> ReplayResult:
     foreign = [s.task for s in trace.switches if s.task not in made.tasks]
     if foreign:
         raise TraceError(f"{where} has no task '{foreign[0]}', but the trace switches to it")
-    runner = Runner(engine, made, Names(engine.library, engine.base))
+    runner = Runner(engine, made)
     if not runner.early:
         learn_orders(runner)
     try:

@@ -59,7 +59,7 @@ def stands(runner: Runner, found: Found) -> bool:
     blamed = [
         (raw.call, result.result[raw.call])
         for raw in result.found[: result.nfound]
-        if raw.id.decode() == BenignRace.id and raw.call >= 0
+        if raw.id.decode("ascii", "replace") == BenignRace.id and raw.call >= 0
     ]
     return all(confirmed(runner, call, value) for call, value in blamed)
 

@@ -3,25 +3,28 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
 import shutil
 import subprocess
 import tarfile
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import attrs
 
-from sgxmodel.tree.binding import TreeError
+from sgxmodel.errors import TreeError
+from sgxmodel.scratch import scratch
+from sgxmodel.trace.events import Patch
 
 DRIVER = Path("arch/x86/kernel/cpu/sgx")
 HEADERS = (Path("arch/x86/include/asm/sgx.h"), Path("arch/x86/include/uapi/asm/sgx.h"))
 PARTS = ("main.c", "encl.c", "ioctl.c", "driver.c", "virt.c")
 NEEDED = ("sgx.h", "encl.h", *PARTS)
+PATCH_BYTES_MAX = 1 << 20
 INCLUDE = re.compile(r"^\s*#\s*include\s+<([^>]+)>", re.MULTILINE)
 
 
@@ -59,15 +62,25 @@ def find(path: str | Path, name: str | None = None) -> Source:
     missing += [str(h) for h in HEADERS if not (root / h).is_file()]
     if missing:
         raise TreeError(f"{path}: not a kernel tree with the SGX driver: no {missing[0]}")
-    return Source(name or str(path), root)
+    source = Source(name or str(path), root)
+    _must_stay_inside(source)
+    return source
+
+
+def _must_stay_inside(source: Source) -> None:
+    """A symbolic link out of the tree would show a file of the user's to whoever wrote it."""
+    for file in source.files():
+        if not file.resolve().is_relative_to(source.root.resolve()):
+            where = file.relative_to(source.root)
+            raise TreeError(f"{source.name}: {where} is a symbolic link out of the tree")
 
 
 @contextmanager
-def opened(target: str, patches: Sequence[Path] = ()) -> Iterator[Source]:
+def opened(target: str, patches: Sequence[Patch] = ()) -> Iterator[Source]:
     """A directory, or ``directory@revision`` of git; with patches, a copy that has them."""
     directory, at, revision = target.rpartition("@")
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-") as scratch:
-        copy = Path(scratch) / "tree"
+    with scratch() as folder:
+        copy = folder / "tree"
         if at and not Path(target).expanduser().is_dir():
             _checkout(Path(directory).expanduser(), revision, copy)
             source = find(copy, target)
@@ -77,7 +90,29 @@ def opened(target: str, patches: Sequence[Path] = ()) -> Iterator[Source]:
                 source = copied(source, copy)
         for patch in patches:
             _apply(source, patch)
+            _must_stay_inside(source)
         yield source
+
+
+def identity(target: str, source: Source) -> str:
+    """Which tree it is: the commit, and whether its driver is changed; or a hash of the files.
+
+    git is told to run nothing that a repository names.
+    """
+    directory, at, revision = target.rpartition("@")
+    named = at and not Path(target).expanduser().is_dir()
+    where = Path(directory if named else target).expanduser()
+    git = ["git", "-C", str(where), "-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"]
+    with suppress(TreeError):
+        done = _run([*git, "rev-parse", "--verify", "--end-of-options",
+                     f"{revision if named else 'HEAD'}^{{commit}}"])  # fmt: skip
+        commit = done.stdout.decode("ascii", "replace").split()
+        if not done.returncode and commit:
+            paths = [str(DRIVER), *map(str, HEADERS)]
+            dirty = not named and _run([*git, "status", "--porcelain", "--", *paths]).stdout
+            return f"commit {commit[0]}{', with changes that are not committed' if dirty else ''}"
+    digest = hashlib.sha256(source.text().encode("utf-8", "replace")).hexdigest()
+    return f"files with SHA-256 {digest[:16]}"
 
 
 def copied(source: Source, to: Path) -> Source:
@@ -104,14 +139,25 @@ def _checkout(repository: Path, revision: str, to: Path) -> None:
         archive.extractall(to, filter="data")
 
 
-def _apply(source: Source, patch: Path) -> None:
-    if not patch.is_file():
-        raise TreeError(f"{patch}: there is no such file")
+def patch_in(file: Path) -> Patch:
+    """A diff or a mail.  Raises :class:`TreeError`."""
+    try:
+        with file.open("rb") as opened_file:
+            data = opened_file.read(PATCH_BYTES_MAX + 1)
+    except OSError as error:
+        raise TreeError(f"{file}: {error.strerror}") from None
+    if len(data) > PATCH_BYTES_MAX:
+        raise TreeError(f"{file}: larger than any patch of a driver")
+    return Patch(file.name, data.decode("utf-8", "surrogateescape"))
+
+
+def _apply(source: Source, patch: Patch) -> None:
     before = source.text()
     root = source.root
     env = {**os.environ, "GIT_CEILING_DIRECTORIES": str(root.parent), "LC_ALL": "C"}
     includes = [f"--include={DRIVER}/*", *(f"--include={h}" for h in HEADERS)]
-    done = _run(["git", "apply", "-p1", *includes, str(patch.resolve())], cwd=root, env=env)
+    text = patch.text.encode("utf-8", "surrogateescape")
+    done = _run(["git", "apply", "-p1", *includes], cwd=root, env=env, given=text)
     if done.returncode:
         raise TreeError(f"{patch}: does not apply: {_first_line(done.stderr)}")
     if source.text() == before:
@@ -119,10 +165,15 @@ def _apply(source: Source, patch: Path) -> None:
 
 
 def _run(
-    command: list[str], cwd: Path | None = None, env: dict[str, str] | None = None
+    command: list[str],
+    cwd: Path | None = None,
+    env: dict[str, str] | None = None,
+    given: bytes = b"",
 ) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(command, capture_output=True, check=False, cwd=cwd, env=env)
+        return subprocess.run(
+            command, capture_output=True, check=False, cwd=cwd, env=env, input=given
+        )
     except FileNotFoundError:
         raise TreeError(f"{command[0]} is needed for this and not installed") from None
 

@@ -17,18 +17,20 @@ from pathlib import Path
 
 import attrs
 
-from sgxmodel.errors import ScenarioError, UserError
+from sgxmodel import __version__
+from sgxmodel.errors import ScenarioError, TreeError, UserError
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.known import Key, kinds, without
 from sgxmodel.search.record import Answer
 from sgxmodel.search.verdict import Checked, Verdict, failed, unsearched
 from sgxmodel.search.workers import in_workers
-from sgxmodel.trace.events import Trace
-from sgxmodel.tree.binding import Engine, TreeError
-from sgxmodel.tree.build import build, compiler
+from sgxmodel.trace.events import Patch, Trace
+from sgxmodel.tree.binding import Engine
+from sgxmodel.tree.build import Compiler, build, compiler
 from sgxmodel.tree.check import check_scenario, planned_runs
+from sgxmodel.tree.confine import Library
 from sgxmodel.tree.replay import replay_on
-from sgxmodel.tree.source import opened
+from sgxmodel.tree.source import Source, identity, opened
 
 DIED = "the driver took the process down that ran it"
 SHORT = 5
@@ -47,19 +49,23 @@ class TreePlan:
 
     target: str
     scenarios: tuple[Scenario, ...]
-    patches: tuple[Path, ...] = ()
+    patches: tuple[Patch, ...] = ()
     runs: int | None = None
     seed: int = 0
     deadline: float | None = None
     jobs: int = 1
     compiler: str | None = None
+    trusted: bool = False
+    """Whether drivers and the compiler run without being confined."""
+    origin: tuple[str, ...] = ()
+    """What a trace says of where it comes from."""
 
 
 @attrs.frozen
 class Baseline:
     """The tree without the patches: what it was seen to have, and where to ask again."""
 
-    library: Path
+    library: Library
     known: frozenset[Key]
     looks: frozenset[Look]
     """Where each kind was seen, and under which title."""
@@ -72,19 +78,37 @@ def is_tree(target: str) -> bool:
     return looks or Path(target).is_dir() or Path(directory).is_dir()
 
 
-def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
+@attrs.define
+class Learnt:
+    """What a check of a tree learns beside its results.
+
+    ``phase``: what it is at; ``unseen``: what no check sees; ``base``: what the tree has
+    without the patches, once that is known.
+    """
+
+    phase: str = "build"
+    unseen: tuple[str, ...] = ()
+    base: frozenset[Key] | None = None
+
+
+def check_tree(plan: TreePlan, learnt: Learnt | None = None) -> Iterator[Checked | None]:
     """Each scenario's result as it comes; None for each that is done without the patches.
 
     Raises :class:`TreeError`: exit status 2.
     """
+    learnt = learnt or Learnt()
     cc = compiler(plan.compiler)
     if not plan.patches:
         with opened(plan.target) as source:
-            library = build(source, cc)
+            library = build(source, cc, trusted=plan.trusted)
+            plan = attrs.evolve(plan, origin=_origin(plan, source, cc))
+            learnt.unseen, learnt.phase = library.unseen, "search"
             yield from _check_all(plan, library, None)
         return
     with opened(plan.target) as before, opened(plan.target, plan.patches) as after:
-        libraries = build(before, cc), build(after, cc)
+        libraries = [build(tree, cc, trusted=plan.trusted) for tree in (before, after)]
+        plan = attrs.evolve(plan, origin=_origin(plan, before, cc))
+        learnt.unseen, learnt.phase = libraries[1].unseen, "search without the patch"
         unpatched = attrs.evolve(plan, patches=(), deadline=_midway(plan.deadline))
         known: set[Key] = set()
         looks: set[Look] = set()
@@ -94,23 +118,32 @@ def check_tree(plan: TreePlan) -> Iterator[Checked | None]:
             known |= kinds([checked])
             looks |= {_look(trace) for trace in checked.traces}
             yield None
+        learnt.base, learnt.phase = frozenset(known), "search with the patch"
         baseline = Baseline(libraries[0], frozenset(known), frozenset(looks))
         yield from _check_all(plan, libraries[1], baseline)
+
+
+def _origin(plan: TreePlan, source: Source, cc: Compiler) -> tuple[str, ...]:
+    return (
+        f"sgxmodel {__version__}",
+        f"{plan.target}: {identity(plan.target, source)}",
+        cc.version,
+    )
 
 
 def _midway(deadline: float | None) -> float | None:
     return None if deadline is None else (time.monotonic() + deadline) / 2
 
 
-def _check_all(plan: TreePlan, library: Path, baseline: Baseline | None) -> Iterator[Checked]:
+def _check_all(plan: TreePlan, library: Library, baseline: Baseline | None) -> Iterator[Checked]:
     work = functools.partial(_one, plan, library, baseline)
     return in_workers(work, plan.scenarios, plan.jobs, plan.deadline, DIED)
 
 
-_engines: dict[Path, Engine] = {}
+_engines: dict[Library, Engine] = {}
 
 
-def engine_of(library: Path) -> Engine:
+def engine_of(library: Library) -> Engine:
     """In a worker: an engine is loaded once."""
     if library not in _engines:
         _engines[library] = Engine(library)
@@ -119,7 +152,7 @@ def engine_of(library: Path) -> Engine:
 
 def _one(
     plan: TreePlan,
-    library: Path,
+    library: Library,
     baseline: Baseline | None,
     scenario: Scenario,
     deadline: float | None,
@@ -131,14 +164,15 @@ def _one(
             engine_of(library), scenario,
             target=plan.target, runs=plan.runs, seed=plan.seed, deadline=deadline,
         )  # fmt: skip
-        patches = tuple(map(str, plan.patches))
         checked = Checked(
             attrs.evolve(result, findings=()),
-            tuple(attrs.evolve(trace, patches=patches) for trace in traces),
+            tuple(
+                attrs.evolve(trace, patches=plan.patches, origin=plan.origin) for trace in traces
+            ),
         )
-        if baseline is None:
-            return checked
-        return _new(plan, baseline, engine_of(library), scenario, checked, deadline)
+        if baseline is not None:
+            checked = _new(plan, baseline, engine_of(library), scenario, checked, deadline)
+        return _not_looked_at(library, checked)
     except ScenarioError as error:
         return failed(scenario, str(error))
     except UserError as error:
@@ -147,6 +181,15 @@ def _one(
         if os.environ.get("SGXMODEL_DEBUG"):
             raise
         return failed(scenario, f"a defect of sgxmodel: {type(error).__name__}: {error}")
+
+
+def _not_looked_at(library: Library, checked: Checked) -> Checked:
+    """What no check sees may do anything: there is no PASSED with it."""
+    if not library.unseen or checked.result.verdict is not Verdict.PASSED:
+        return checked
+    why = f"the checks do not see {'; '.join(library.unseen)}"
+    result = attrs.evolve(checked.result, verdict=Verdict.INCONCLUSIVE, message=why)
+    return attrs.evolve(checked, result=result)
 
 
 def _new(

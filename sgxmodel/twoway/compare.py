@@ -11,7 +11,6 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
 
 import attrs
 
@@ -39,6 +38,7 @@ class Plan:
     seed: int = 0
     deadline: float | None = None
     command: str | None = None
+    trusted: bool = False
 
 
 @attrs.define
@@ -103,8 +103,7 @@ def _with(scenario: Scenario, calls: tuple[object, ...]) -> Scenario:
 def loaded(plan: Plan) -> Engine:
     """The tree's driver.  Raises a :class:`UserError`."""
     with opened(plan.target) as source:
-        library: Path = build(source, compiler(plan.command))
-    return Engine(library)
+        return Engine(build(source, compiler(plan.command), trusted=plan.trusted))
 
 
 def compare(

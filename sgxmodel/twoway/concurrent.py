@@ -17,17 +17,16 @@ from collections.abc import Callable
 
 import attrs
 
-from sgxmodel.errors import ScenarioError
+from sgxmodel.errors import ScenarioError, TreeError
 from sgxmodel.invariants.base import Progress
 from sgxmodel.revisions import Revision
 from sgxmodel.scenario.build import World, build
 from sgxmodel.scenario.model import Scenario, TaskLine
-from sgxmodel.tree.binding import Engine, TreeError
-from sgxmodel.tree.names import Names
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.plan import plan as numbers
 from sgxmodel.tree.plan import result_text
-from sgxmodel.tree.record import Event, events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.tree.steps import Event, events
 from sgxmodel.twoway.compare import Plan
 from sgxmodel.twoway.follow import Answer, Follow, Outcome
 from sgxmodel.twoway.moves import FINE, LOCKS, Move, of_tree
@@ -130,9 +129,7 @@ class Threads:
         except ScenarioError as error:
             refused: Exception = error
         try:
-            runner = Runner(
-                self.engine, numbers(scenario), Names(self.engine.library, self.engine.base)
-            )
+            runner = Runner(self.engine, numbers(scenario))
         except TreeError as error:
             if world is None:
                 raise RefusedError(str(refused)) from None

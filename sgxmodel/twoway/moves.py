@@ -22,7 +22,7 @@ from sgxmodel.kernel.lock import (
 )
 from sgxmodel.machine.system import System
 from sgxmodel.tree.plan import Plan
-from sgxmodel.tree.record import Event
+from sgxmodel.tree.steps import Event
 
 Move = tuple[str, str]
 """(task, what)"""

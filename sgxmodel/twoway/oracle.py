@@ -8,10 +8,10 @@ from pathlib import Path
 
 import attrs
 
-from sgxmodel.errors import ScenarioError
+from sgxmodel.errors import ScenarioError, TreeError
 from sgxmodel.revisions import revision
 from sgxmodel.scenario.model import Scenario
-from sgxmodel.tree.binding import Engine, TreeError
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.mutants.judge import Noticed
 from sgxmodel.twoway import tree
 from sgxmodel.twoway.compare import Pair

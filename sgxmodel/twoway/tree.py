@@ -6,16 +6,15 @@ from __future__ import annotations
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.search.schedule import Schedule
 from sgxmodel.tree.binding import Engine
-from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan, result_text
-from sgxmodel.tree.record import events
 from sgxmodel.tree.runs import Runner
+from sgxmodel.tree.steps import events
 from sgxmodel.twoway.state import STUCK, After
 
 
 def run(engine: Engine, scenario: Scenario) -> list[After]:
     """One task's calls, one after the other."""
-    runner = Runner(engine, plan(scenario), Names(engine.library, engine.base))
+    runner = Runner(engine, plan(scenario))
     out: list[After] = []
     state: dict[str, str] = {}
     result = ""

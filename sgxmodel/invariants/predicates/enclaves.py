@@ -80,7 +80,7 @@ def _recorded(view: View, encl: sgx_encl, unreclaimable: list_head) -> Iterator[
                 OneList,
                 page,
                 f"{page}, {name} of {encl}, is on no list",
-                "who looks for all pages of an enclave on the LRU's lists misses it",
+                "code that looks for all pages of an enclave on the LRU lists misses it",
             )
 
 
@@ -122,7 +122,7 @@ def _marked(view: View, encl: sgx_encl, index: int, entry: Any) -> Iterator[Find
             entry,
             f"page {index} is marked BEING_RECLAIMED, but its {what} is not pinned",
             f"{S[page.isolator]} is about to write it into a page that the backing file\n"
-            "does not have (any more)",
+            "no longer has",
         )
 
 
@@ -133,8 +133,8 @@ def _resident(view: View, encl: sgx_encl, index: int, entry: Any, name: str) -> 
         yield (
             Evicted,
             entry,
-            f"{name} is resident, and its old contents are in the backing file",
-            "memory that nobody gives back",
+            f"{name} is resident, but its old contents are still in the backing file",
+            "that backing memory is not freed while the page is resident",
         )
 
 
@@ -187,12 +187,12 @@ def _secs(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> I
         yield (
             ChildCount,
             encl,
-            f"secs_child_cnt is {count}, {resident} pages are resident",
+            f"secs_child_cnt is {count}, but {resident} pages are resident",
             "",
         )
     if page is None:
         if count > 0:
-            yield (ChildCount, encl, f"the SECS is out with {count} children resident", "")
+            yield (ChildCount, encl, f"the SECS is evicted while {count} children are resident", "")
         yield from _evicted(view, encl, S[encl.size], encl.secs, "the SECS", slots)
         return
     yield from _resident(view, encl, S[encl.size], encl.secs, "the SECS")
@@ -208,7 +208,7 @@ def _secs(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> I
         yield (
             ChildCount,
             encl,
-            f"the SECS has {S[secs.children]} children, the driver knows {resident}",
+            f"the SECS has {S[secs.children]} children, but {resident} pages are resident",
             "",
         )
     for cpu in view.world.task_structs:
@@ -239,7 +239,7 @@ def _slots(view: View, encl: sgx_encl, resident: int, slots: dict[Any, str]) -> 
                     VaSlots,
                     encl,
                     f"VA slot {slot} of {va} is {'in use' if used else 'free'}, "
-                    f"and belongs to {owner}",
+                    f"but belongs to {owner}",
                     "",
                 )
     need = resident + (S[encl.secs.epc_page] is not None)
@@ -275,7 +275,7 @@ def check_references(view: View) -> Iterator[Finding]:
             yield (
                 References,
                 encl,
-                f"{encl} has {refs} references, {held} are needed",
+                f"{encl} has {refs} references, but {held} users",
                 f"isolated pages: {names}",
             )
 

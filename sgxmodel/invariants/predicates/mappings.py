@@ -32,7 +32,7 @@ def check_mappings(view: View) -> Iterator[Finding]:
                 yield (
                     Mappings,
                     cpu,
-                    f"the TLB of {cpu} maps page {index} to {p.page}, which is another page",
+                    f"the TLB of {cpu} maps page {index} to {p.page}, which now holds another page",
                     f"the CPU has been inside the enclave since epoch {S[cpu.entry_epoch]}",
                 )
 
@@ -52,7 +52,7 @@ def _ptes(view: View, mm: mm_struct) -> Iterator[Finding]:
                 Mappings,
                 mm,
                 f"a PTE of {mm} maps page {index} to {p.page}, "
-                + (f"which is {now} by now" if now else "which is not resident"),
+                + (f"but the page is now {now}" if now else "but the page is not resident"),
                 f"{p.page} is {_owner(view, p.page)}",
             )
 

@@ -27,6 +27,8 @@ from sgxmodel.driver.structs import SGX_EPC_PAGE_IS_FREE, SGX_EPC_PAGE_RECLAIMER
 from sgxmodel.revisions.base import Lists
 from sgxmodel.revisions.list_v2 import flags
 
+BEFORE = "mainline"
+RENAMED = {"__sgx_reclaim_pages": "sgx_reclaim_pages"}
 FLAGS = {
     "TRACKED": SGX_EPC_PAGE_RECLAIMER_TRACKED,
     "IS_FREE": SGX_EPC_PAGE_IS_FREE,

@@ -58,7 +58,7 @@ ALL_FLAGS = (
     | SGX_EPC_PAGE_VERSION_ARRAY
 )
 
-SECOND_LOOK = "14-progress: the reclaimer may not take the head of the list and does not pass it"
+SECOND_LOOK = "14-progress: the reclaimer can neither take nor skip the head of the list"
 
 
 class stack_lists(Struct):

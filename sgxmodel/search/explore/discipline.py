@@ -9,6 +9,8 @@ no longer).  *Racy*: all others.  Everything begins as locked; evidence moves a
 slot, with its whole kind, down, and what was explored on the old belief is
 thrown away.  A read of a slot that is not locked is as good as locked while the
 reader has a lock that is held at every write of it: no write can come between.
+What an operation reads while it is blocked is an access like any other (why: see
+``step``), and a step that is blocked is enabled as far as owned slots go.
 That a search under the beliefs that it never contradicts misses nothing is the
 argument of Stoller and Cohen (FMSD 28(3), 2006): the first access that breaks a
 discipline is also met by the reduced search.
@@ -24,8 +26,9 @@ Locks = frozenset[int]
 """Slots of the locks held, and ``~t`` for the task itself."""
 Touch = tuple[int, bool, Locks]
 """(slot, whether written, locks held)."""
-Learnt = tuple[dict[str, int], dict[int, Locks], dict[int, Locks]]
-"""Classes by kind; by slot the locks held at every access, and at every write."""
+Learnt = tuple[dict[str, int], dict[int, Locks], dict[int, Locks], dict[int, set[Locks]]]
+"""Classes by kind; by slot the locks held at every access, at every write, and those with
+which readers relied on there being no write."""
 
 
 class Discipline:
@@ -42,11 +45,12 @@ class Discipline:
 
     def learnt(self) -> Learnt:
         """A copy of all that is known."""
-        return dict(self.classes), dict(self.locks), dict(self.writers)
+        trusted = {slot: set(readers) for slot, readers in self.trusted.items()}
+        return dict(self.classes), dict(self.locks), dict(self.writers), trusted
 
     def knows(self, learnt: Learnt) -> None:
         """Go on from what was learnt before."""
-        self.classes, self.locks, self.writers = learnt
+        self.classes, self.locks, self.writers, self.trusted = learnt
 
     def of(self, slot: int) -> int:
         return self.classes.get(self.kinds[slot], LOCKED)
@@ -85,7 +89,7 @@ class Discipline:
         return True
 
     def together(self, ours: frozenset[Touch], theirs: frozenset[Touch]) -> None:
-        """Two steps of two tasks are enabled in one state."""
+        """Two steps of two tasks are enabled in one state, or one is and the other looks."""
         for slot, wrote, held in ours:
             for other, wrote_too, held_too in theirs:
                 if slot == other and (wrote or wrote_too) and not held & held_too:

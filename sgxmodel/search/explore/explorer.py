@@ -317,6 +317,8 @@ class Explorer:
 
     def _way_into(self, frontier: list[int], within: int, mask: int) -> tuple[int, list[Move]]:
         """A state and the moves from it into the middle of a step, as far as a mask sees."""
+        if self.discipline.fallen:
+            raise Fallen  # a step that is run once more may be another now
         for t in self.tasks:
             for node, part in self.graph.parts(t, frontier):
                 for state in part if node.inside else ():
@@ -330,9 +332,9 @@ class Explorer:
         for state in blocked:
             if any(self.graph.following(t, state) for t in self.tasks):
                 continue
-            waiting = [t for t in self.tasks if not self._done(t, state)]
-            if any(self.graph.step(t, state).outcomes for t in waiting):
+            if any(self.graph.step(t, state).outcomes for t in self.tasks):
                 continue  # a step whose every outcome is a problem leads nowhere, but is one
+            waiting = [t for t in self.tasks if not self._done(t, state)]
             if waiting:
                 names = ", ".join(self.machine.names[t] for t in waiting)
                 self._finding(Problem("deadlock", f"nobody can run: {names}"), state)
@@ -344,7 +346,7 @@ class Explorer:
         return self.machine.done(t, self.graph.local(t, state))
 
     def _together(self, owned: list[dict[int, int]]) -> None:
-        """Tell the discipline which steps are enabled in one state."""
+        """Tell the discipline which steps are enabled, or look, in one state."""
         labels = self.graph.labels
         for one, two in combinations(owned, 2):
             new = {(a, two[state]) for state, a in one.items() if state in two}

@@ -11,7 +11,8 @@ task's local states, which cuts the graph down first.
 
 With reduction: a step blocks nowhere, so a fair run finishes each that it
 begins and is, reordered, a run of whole steps; locks that are free at some
-point of a step that holds them are free at its ends, so the same tasks are
+point of a step that holds them are free at one of its ends, and a condition that
+somebody waits for changes at most once in a step (``step``), so the same tasks are
 enabled.
 """
 

@@ -41,8 +41,11 @@ class Window(Protocol):
 
     def __setitem__(self, slot: int, value: Any, /) -> None: ...
 
-    def waits(self) -> None:
-        """Said in ``outcomes``: this operation can be blocked, now or another time."""
+    def waits(self, lock: int = -1) -> None:
+        """Said in ``outcomes``: this operation can be blocked, now or another time.
+
+        ``lock``: the slot of the exclusive lock that it waits to take, if it does.
+        """
 
     def acquire(self, slot: int) -> None:
         """Said in ``apply``: this operation takes the exclusive lock that lives in a slot."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from sgxmodel.machine.layout import CURRENT, Layout, State
-from sgxmodel.machine.op import LOAD, STORE, Fault, Recorder
+from sgxmodel.machine.op import LOAD, STORE, Fault, Op, Recorder
 from sgxmodel.machine.program import Image
 from sgxmodel.machine.system import Observer, System, TaskSpec
 from sgxmodel.search.explore.machine import Check, Local, Problem, Row, Window
@@ -127,7 +127,7 @@ class ProgramMachine:
                 return 0
         system = self._set(t, local, S)
         if op[0].enabled is not None:
-            S.waits()
+            S.waits(op[1].owner if _exclusive(op) else -1)
             if not system.enabled(t):
                 return 0
         return system.alternatives(t)
@@ -135,7 +135,7 @@ class ProgramMachine:
     def apply(self, t: int, local: Any, choice: int, S: Window) -> Local:
         prim, a, _ = local[0]
         system, watch = self._set(t, local, S), self.watch
-        if prim.lock and not hasattr(a, "readers"):
+        if _exclusive(local[0]):
             (S.acquire if prim.lock > 0 else S.release)(a.owner)
         system.step(t, choice)
         watch.stepped(t)
@@ -179,6 +179,11 @@ class ProgramMachine:
 
     def canonical(self, row: list[Any]) -> None:
         self.watch.names.canonical(row)
+
+
+def _exclusive(op: Op) -> bool:
+    """Whether an operation takes or gives back a lock that one task at a time has."""
+    return bool(op[0].lock) and not hasattr(op[1], "readers")
 
 
 def _objects(layout: Layout) -> Sequence[Sequence[int]]:

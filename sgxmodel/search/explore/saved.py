@@ -46,11 +46,16 @@ class Saved:
     def pack(self) -> bytes:
         """As bytes: a line of JSON, then what takes space."""
         mark = self.mark
-        classes, locks, writers = mark.learnt
+        classes, locks, writers, trusted = mark.learnt
         size = _size(mark.widths)
         head = {
             **attrs.asdict(mark, filter=attrs.filters.exclude("learnt"), recurse=False),
-            "learnt": [classes, _listed(locks), _listed(writers)],
+            "learnt": [
+                classes,
+                _listed(locks.items()),
+                _listed(writers.items()),
+                _listed((slot, held) for slot in trusted for held in trusted[slot]),
+            ],
             "levels": [len(level) for level in self.levels],
         }
         squeeze = zlib.compressobj(1)
@@ -65,9 +70,12 @@ class Saved:
         line, _, rest = data.partition(b"\n")
         head: dict[str, Any] = json.loads(line)
         lengths = head.pop("levels")
-        classes, *held = head.pop("learnt")
+        classes, *held, relied = head.pop("learnt")
         locks, writers = ({slot: frozenset(by) for slot, by in pairs} for pairs in held)
-        learnt = (classes, locks, writers)
+        trusted: dict[int, set[Locks]] = {}
+        for slot, by in relied:
+            trusted.setdefault(slot, set()).add(frozenset(by))
+        learnt = (classes, locks, writers, trusted)
         widths = tuple(head.pop("widths"))
         mark = Mark(levels=len(lengths), widths=widths, learnt=learnt, **head)
         raw = zlib.decompress(rest)
@@ -78,8 +86,8 @@ class Saved:
         return Saved(mark, list(zip(tasks, states, strict=True)), levels)
 
 
-def _listed(locks: dict[int, Locks]) -> list[list[Any]]:
-    return [[slot, sorted(held)] for slot, held in locks.items()]
+def _listed(locks: Iterable[tuple[int, Locks]]) -> list[list[Any]]:
+    return [[slot, sorted(held)] for slot, held in locks]
 
 
 def _size(widths: Iterable[int]) -> int:

@@ -9,6 +9,30 @@ a predicate over shared states sees change commutes with nothing: two tasks in
 the middle of steps must not hide a state.
 It ends before every acquire but its first operation's, and before everything
 that may be blocked, so that no deadlock hides in it.
+
+Who is blocked reads.  A condition may come true at any moment, also in the middle
+of another's step.  So think of whoever waits for one as looking again and again:
+an operation that reads what the condition reads and changes nothing.  It adds no
+state and ends no deadlock, as it leads back to where it began.  It is a step of its
+own, as a step ends before what may be blocked.  With it nobody who waits for a
+condition is ever disabled, so what is known of systems without conditions (Lipton;
+Stoller and Cohen, FMSD 28(3), 2006) holds for those with them, if its reads are noted as
+all others are: under the locks that the sleeper holds, whatever the slot is
+believed to be.  A slot that one lock protects or that one task uses is no
+exception: its value may be there only in the middle of the step.
+
+A condition may look at a second slot only if the first is as wanted.  Such a look
+is noted in the states where it happens, and none is hidden: the first slot was
+noted, so a step writes it in one operation, after which come only movers that do
+not touch it, and its value in the middle is that of one end of the step.
+
+Waiting for an exclusive lock is not looking.  Two operations write the lock's slot:
+who takes it does so first in a step, and who gives it back goes on with left movers
+only.  So a step cannot begin and end with the lock taken and have it free in
+between: who waits misses nothing.  That needs that nobody else writes the slot, and
+the discipline sees to it: waiting for a lock reads its slot as if under that
+lock, and what writes it but neither takes nor gives back the lock (who frees the memory
+that it is in) does so as if without it, so the two are known to conflict.
 """
 
 from __future__ import annotations
@@ -50,6 +74,8 @@ class Outcome:
 @attrs.define(eq=False)
 class Step:
     """All outcomes of a task's step, the slots that decide it, the owned ones it touches.
+
+    A blocked one has no outcomes, but touches what it looks at.
 
     ``racy``: operations on slots that no lock protects, as ``races`` has them.
 
@@ -162,11 +188,14 @@ class Transactions:
             return None
         if window.waited and not free:
             return None
+        self.open = False
         tested = dict(window.touched)
+        if not count:
+            self._note(t, point, window, owned)  # who is blocked reads: see above
+            return []
         out: list[_Point] = []
         broken: list[Outcome] = []
         touches: set[Touch] = set()
-        self.open = False
         for choice in range(count):
             if choice:
                 window.rewind(point.writes)
@@ -206,7 +235,11 @@ class Transactions:
             self.racy.add((access, frozenset(point.held), point.choices))
 
     def _note(self, t: int, point: _Point, window: Recording, owned: set[Touch]) -> int:
-        """Learn from an operation's accesses; the worst class among what it touched."""
+        """Learn from an operation's accesses; the worst class among what it touched.
+
+        A task in ``alone`` conflicts with nobody, neither when it runs nor while it waits:
+        what it waits for comes true with the last operation of all others, and stays so.
+        """
         if t in self.machine.alone:
             return LOCKED
         held = frozenset((*point.held, ~t))
@@ -215,14 +248,27 @@ class Transactions:
         discipline, worst = self.discipline, LOCKED
         for slot, wrote in window.slots().items():
             self.kinds.add(self.machine.kinds[slot])
-            kind = discipline.access(slot, wrote, held)
+            locks = _locks(slot, wrote, held, window)
+            kind = discipline.access(slot, wrote, locks)
             self.open |= kind is RACY
             if kind is OWNED:
-                owned.add((slot, wrote, held))
+                owned.add((slot, wrote, locks))
             worst = max(worst, kind)
             if wrote and worst < RACY and self.machine.visible(slot, held - {window.released}):
                 worst = RACY
         return worst
+
+
+def _locks(slot: int, wrote: bool, held: frozenset[int], window: Recording) -> frozenset[int]:
+    """Those that an access is noted under.
+
+    A lock guards its own slot only where it is taken, waited for or given back.
+    """
+    if slot == window.wanted:
+        return held | {slot}
+    if wrote and slot not in (window.locked, window.released):
+        return held - {slot}
+    return held
 
 
 def _after(

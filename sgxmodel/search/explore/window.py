@@ -22,6 +22,7 @@ class Recording:
         "scratch",
         "touched",
         "waited",
+        "wanted",
         "work",
         "writes",
         "yielded",
@@ -39,7 +40,7 @@ class Recording:
     def begin(self) -> None:
         """A new operation begins."""
         self.touched: dict[int, bool] = {}
-        self.locked = self.released = -1
+        self.locked = self.released = self.wanted = -1
         self.waited = self.yielded = False
 
     def __getitem__(self, slot: int) -> Any:
@@ -69,8 +70,8 @@ class Recording:
             return self.row[slot]
         return self.prior[slot]
 
-    def waits(self) -> None:
-        self.waited = True
+    def waits(self, lock: int = -1) -> None:
+        self.waited, self.wanted = True, lock
 
     def acquire(self, slot: int) -> None:
         self.locked = slot

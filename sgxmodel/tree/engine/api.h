@@ -183,6 +183,7 @@ void eng_trace(int on);
 const char *eng_trace_text(void);
 uint64_t eng_state_bytes(void);
 uint64_t eng_base(void);
+int eng_prove(void);
 uint64_t eng_switch_benchmark(uint64_t switches);
 
 #endif

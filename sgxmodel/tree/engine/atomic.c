@@ -11,6 +11,7 @@ long eng_atomic_read(long *counter)
 	check_access(counter, sizeof(*counter), 0, NULL);
 	eng_yield_point();
 	MARKED(counter, 0);
+	DETAIL("atomic_long_read(%s) = %ld", object_field(counter), *counter);
 	return *counter;
 }
 
@@ -20,6 +21,7 @@ void eng_atomic_set(long *counter, long value)
 	check_access(counter, sizeof(*counter), 1, NULL);
 	eng_yield_point();
 	MARKED(counter, 1);
+	DETAIL("atomic_long_set(%s) :: %ld -> %ld", object_field(counter), *counter, value);
 	*counter = value;
 }
 
@@ -30,7 +32,12 @@ long eng_atomic_add(long *counter, long n)
 	eng_yield_point();
 	MARKED(counter, 1);
 	*counter += n;
-	TRACE("atomic_long_add(%ld) = %ld", n, *counter);
+	if (n == 1 || n == -1)
+		TRACE("atomic_long_%s(%s) :: %ld -> %ld", n < 0 ? "dec" : "inc",
+		      object_field(counter), *counter - n, *counter);
+	else
+		TRACE("atomic_long_add(%ld, %s) :: %ld -> %ld", n, object_field(counter),
+		      *counter - n, *counter);
 	return *counter;
 }
 
@@ -46,6 +53,7 @@ int eng_bit_set(int bit, unsigned long *word)
 	MARKED(at, 1);
 	ORDERED(at);
 	old = (*at & mask) != 0;
+	DETAIL("set_bit(%d, %s) :: %d -> 1", bit, object_field(word), old);
 	*at |= mask;
 	return old;
 }
@@ -62,6 +70,7 @@ int eng_bit_clear(int bit, unsigned long *word)
 	MARKED(at, 1);
 	ORDERED(at);
 	old = (*at & mask) != 0;
+	DETAIL("clear_bit(%d, %s) :: %d -> 0", bit, object_field(word), old);
 	*at &= ~mask;
 	return old;
 }
@@ -76,6 +85,8 @@ int eng_bit_test(int bit, const unsigned long *word)
 	check_access(at, sizeof(*at), 0, NULL);
 	MARKED(at, 0);
 	race_acquire(at);
+	DETAIL("test_bit(%d, %s) = %s", bit, object_field(word),
+	       (*at >> (bit % 64)) & 1 ? "true" : "false");
 	return (*at >> (bit % 64)) & 1;
 }
 
@@ -85,6 +96,7 @@ void eng_ref_init(int *count)
 {
 	HERE();
 	check_access(count, sizeof(*count), 1, NULL);
+	DETAIL("kref_init(%s) :: refcount 0 -> 1", object_name(count));
 	*count = 1;
 }
 
@@ -100,7 +112,7 @@ void eng_ref_get(int *count, const char *func)
 	MARKED(count, 1);
 	ORDERED(count);
 	++*count;
-	TRACE("kref_get(%s) = %d", object_name(count), *count);
+	TRACE("kref_get(%s) :: refcount %d -> %d", object_name(count), *count - 1, *count);
 }
 
 int eng_ref_get_unless_zero(int *count)
@@ -110,13 +122,15 @@ int eng_ref_get_unless_zero(int *count)
 	eng_yield_point();
 	check_access(count, sizeof(*count), 1, NULL);
 	if (!*count) {
+		DETAIL("kref_get_unless_zero(%s) = false :: refcount 0", object_name(count));
 		sometimes(SEEN_DYING);
 		return 0;
 	}
 	MARKED(count, 1);
 	ORDERED(count);
 	++*count;
-	TRACE("kref_get_unless_zero(%s) = %d", object_name(count), *count);
+	TRACE("kref_get_unless_zero(%s) = true :: refcount %d -> %d", object_name(count),
+	      *count - 1, *count);
 	return 1;
 }
 
@@ -132,7 +146,7 @@ int eng_ref_put(int *count, const char *func)
 	MARKED(count, 1);
 	ORDERED(count);
 	--*count;
-	TRACE("kref_put(%s) = %d", object_name(count), *count);
+	TRACE("kref_put(%s) :: refcount %d -> %d", object_name(count), *count + 1, *count);
 	return !*count;
 }
 

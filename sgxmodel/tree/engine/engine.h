@@ -116,13 +116,15 @@ struct workqueue {
 	int head, tail, busy;
 };
 
+enum run_kind { RUN_NONE, RUN_PLAIN, RUN_TRACED };
+
 /* What a run changes, as far as the engine itself goes. */
 struct world {
 	struct task task[ENG_TASKS];
 	int ntask, nuser;		/* scenario tasks come first, then those that follow */
 	int ksgxd, worker, rcu, end, setup;
 	int current;
-	int running;			/* inside a run: yields count */
+	int running;			/* inside a run: yields count.  enum run_kind */
 	int quiet;			/* engine code that touches driver data: no yields */
 	int aborted;
 	u32 step, next_at;
@@ -173,6 +175,8 @@ struct keep {
 	u64 total_steps, total_runs;
 	u64 seen[SEEN_COUNT];
 	u64 state_bytes;
+	int proving;			/* see eng_prove() */
+	u64 ticked;			/* how far things were at the latest tick */
 };
 
 extern struct keep *keep;
@@ -216,9 +220,29 @@ void violate(const char *id, const char *func, const char *fmt, ...)
 void fatal(const char *id, const char *func, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4), noreturn));
 void trace_event(const void *pc, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Where an event happens: the task, its step, the driver's function and line. */
+struct trace_place {
+	u32 step;
+	int task, call;
+	const void *entry, *line;
+};
+
+struct trace_place trace_here(void);
+void trace_event_at(const struct trace_place *at, const char *fmt, ...)
+	__attribute__((format(printf, 2, 3)));
 /* Events; with the state after each call, too; or when all calls have returned. */
 enum trace_kind { TRACE_NONE, TRACE_EVENTS, TRACE_CALLS, TRACE_REST };
 #define TRACE(...) do { if (keep->trace_on) trace_event(NULL, __VA_ARGS__); } while (0)
+/* What only a reader wants: comparisons with the model do without. */
+#define DETAIL(...)								\
+	do {									\
+		if (eng_tracing)						\
+			trace_event(NULL, __VA_ARGS__);				\
+	} while (0)
+/* trace.c: whether details are told; the driver's own code asks, too */
+extern int eng_tracing;
+void trace_access(const void *addr, size_t size, int write);
+void trace_store_done(void);
 void sometimes(int what);
 const char *driver_function(void);
 
@@ -251,6 +275,8 @@ void mem_mark_baseline(void);
 int mem_check_leaks(void);
 const char *object_name(const void *addr);
 const char *object_field(const void *addr);
+const char *object_kind(const void *addr, size_t *offset);
+int readable(const void *addr);
 void *engine_alloc(size_t size, const char *what);
 void engine_free(void *ptr);
 int state_init(void);
@@ -258,6 +284,7 @@ void state_pristine(void);
 void state_save(void);
 void state_restore(void);
 int in_state(const void *addr, size_t size);
+
 void *state_low(void);
 void *state_high(void);
 extern size_t heap_used;
@@ -280,9 +307,18 @@ static inline void check_access(const void *addr, size_t size, int write, const 
 		check_in_full(addr, size, write);
 }
 
-void crash_init(void);
-void crash_guard(void);
-void crash_unguard(void);
+/* fence.c: what a driver writes to with its own hands, beside the heap and its stack */
+extern u8 fence_data[], fence_bss[], last_data[], last_bss[];
+void writes_to_checks(const void *addr);
+
+/* An engine's variable that a driver is given and may store to, as vma->vm_ops = ... */
+#define GIVEN __attribute__((section(".given")))
+
+static inline void must_be_drivers(const void *addr)
+{
+	if ((size_t)((const u8 *)addr - fence_data) < (size_t)(last_bss - fence_data))
+		writes_to_checks(addr);
+}
 
 enum { CPU_SGX = 1, CPU_LAUNCH_CONTROL, CPU_SGX2, CPU_OSXSAVE, CPU_VMX };
 

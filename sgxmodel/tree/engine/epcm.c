@@ -144,11 +144,33 @@ static int is_tracked(const struct frame *p, u32 epoch)
 	return secs->epoch > epoch && !threads_inside(secs, epoch);
 }
 
+/* As volume 3D of the SDM and arch/x86/include/asm/sgx.h name them. */
+static const char *code_text(int ret)
+{
+	static const char *const names[] = {
+		[BLKSTATE] = "SGX_BLKSTATE", [PG_INVLD] = "SGX_PG_INVLD",
+		[INVALID_SIGNATURE] = "SGX_INVALID_SIGNATURE",
+		[MAC_COMPARE_FAIL] = "SGX_MAC_COMPARE_FAIL",
+		[PAGE_NOT_BLOCKED] = "SGX_PAGE_NOT_BLOCKED", [NOT_TRACKED] = "SGX_NOT_TRACKED",
+		[VA_SLOT_OCCUPIED] = "SGX_VA_SLOT_OCCUPIED",
+		[CHILD_PRESENT] = "SGX_CHILD_PRESENT", [ENCLAVE_ACT] = "SGX_ENCLAVE_ACT",
+		[ENTRYEPOCH_LOCKED] = "SGX_ENTRYEPOCH_LOCKED",
+		[INVALID_EINITTOKEN] = "SGX_INVALID_EINITTOKEN",
+		[PREV_TRK_INCMPL] = "SGX_PREV_TRK_INCMPL", [PG_IS_SECS] = "SGX_PG_IS_SECS",
+		[PAGE_ATTRIBUTES_MISMATCH] = "SGX_PAGE_ATTRIBUTES_MISMATCH",
+		[PAGE_NOT_MODIFIABLE] = "SGX_PAGE_NOT_MODIFIABLE",
+		[NOTBLOCKABLE] = "SGX_NOTBLOCKABLE",
+	};
+
+	return !ret ? "0" : ret == PF ? "#PF" : ret == GP ? "#GP" : names[ret];
+}
+
 static int traced(const char *leaf, const struct frame *p, int ret)
 {
-	if (keep->trace_on)
-		trace_event(NULL, "%s(EPC page %d) = %s%d", leaf, p ? number(p) : -1,
-			    ret & 0x40000000 ? "#" : "", ret & ~0x40000000);
+	if (!p)
+		TRACE("%s(no EPC page) = %s", leaf, code_text(ret));
+	else
+		TRACE("%s(EPC page %d) = %s", leaf, number(p), code_text(ret));
 	return ret;
 }
 
@@ -279,8 +301,8 @@ int hw_eremove(void *addr)
 	if (is_child(p) && secs_of(p)->initialized && !secs_of(p)->guest &&
 	    !(p->type == PT_TRIM && !p->modified) && probe_keeps(addr))
 		violate("8-evicted", driver_function(),
-			"EREMOVE of a page that its enclave has not given up\n"
-			"the enclave is in use, and the page was not trimmed and accepted");
+			"EREMOVE of a page that its enclave still uses\n"
+			"the enclave is open, and the page was not trimmed and accepted");
 	if (is_child(p))
 		secs_of(p)->children--;
 	if (p->refusals >= 2)
@@ -690,7 +712,7 @@ static int refused(struct task *task, struct mm_struct *mm, int page, int n)
 
 	tlb_flush(task);
 	violate("13-mappings", mapped_by(mm, page), "the PTE of page %d maps EPC page %d, which is %s",
-		page, -2 - n, p->blocked && p->valid ? "blocked" : "not this page any more");
+		page, -2 - n, p->blocked && p->valid ? "blocked" : "no longer this page");
 	return RESULT_SIGSEGV;
 }
 
@@ -743,7 +765,7 @@ int hw_accept(struct task *task, struct mm_struct *mm, int page)
 	if (!p->pending && !p->modified && !p->pr)
 		return 0;		/* accepted already: PAGE_ATTRIBUTES_MISMATCH */
 	if (p->changed && !is_tracked(p, p->changed_epoch)) {
-		TRACE("EACCEPT(EPC page %d) = NOT_TRACKED", n);
+		TRACE("EACCEPT(EPC page %d) = SGX_NOT_TRACKED", n);
 		return NOT_TRACKED;
 	}
 	if (p->pending)

@@ -26,7 +26,7 @@ struct backing {
 };
 
 static struct backing backings[ENG_ENCLAVES * 4];
-static struct page user_pages[ENG_TASKS];
+static struct page user_pages[ENG_TASKS] GIVEN;
 static u64 user_data[ENG_TASKS][2];
 
 /* -- files ------------------------------------------------------------------------------- */
@@ -64,7 +64,7 @@ void eng_fput(struct file *file)
 		shmem_release(file);
 		return;
 	}
-	TRACE("the last reference on the file is gone");
+	TRACE("fput() :: the last reference on the file is gone");
 	if (W.current == W.ksgxd) {
 		queue_work(WORK_FPUT, file);
 		return;
@@ -90,7 +90,7 @@ void run_task_work(struct task *task)
 	}
 }
 
-static struct file opened[FD_COUNT];	/* for good: the process has the first reference */
+static struct file opened[FD_COUNT] GIVEN;	/* for good: the process has the first reference */
 
 struct file *eng_descriptor(int fd)
 {
@@ -107,7 +107,7 @@ void descriptors_end(void)
 	for (int fd = 0; fd < FD_COUNT; fd++)
 		if (opened[fd].refs > 1)
 			violate("6-references", "sgx_set_attribute",
-				"a reference on an open file is kept");
+				"a reference to an open file is never dropped");
 }
 
 struct file *eng_fget(unsigned int fd)
@@ -221,12 +221,13 @@ struct page *eng_shmem_read_page(struct address_space *mapping, unsigned long in
 		}
 		page->swapped = 0;
 		sometimes(SEEN_SWAPPED_IN);
-		TRACE("backing page %lu is read from swap", index);
+		TRACE("swap_in(backing page %lu)", index);
 	}
 	page_cache(file);
 	if (!page->refs++)
 		page->sum = sum_of(page), page->dirty = 0;
-	TRACE("backing page %lu: %d references", index, page->refs);
+	TRACE("shmem_read_mapping_page(backing page %lu) :: references %d -> %d", index,
+	      page->refs - 1, page->refs);
 	return page;
 }
 
@@ -247,7 +248,7 @@ void eng_shmem_truncate(struct inode *inode, unsigned long start, unsigned long 
 		backings[file->shmem].page[i] = NULL;
 		page->file = NULL;
 		sometimes(SEEN_TRUNCATED);
-		TRACE("backing page %lu is truncated", page->index);
+		TRACE("shmem_truncate_range(backing page %lu)", page->index);
 		if (!page->refs)
 			free_page(page);
 	}
@@ -266,11 +267,11 @@ static void shrink_page(struct page **at)
 	} else if (eng_memchr_inv(page->data, 0, 4096)) {
 		page->swapped = 1;
 		sometimes(SEEN_SWAPPED);
-		TRACE("backing page %lu goes to swap", page->index);
+		TRACE("swap_out(backing page %lu)", page->index);
 	} else {
 		*at = NULL;
 		sometimes(SEEN_DROPPED);
-		TRACE("backing page %lu, clean, is dropped", page->index);
+		TRACE("drop(backing page %lu) :: it was clean", page->index);
 		free_page(page);
 	}
 }
@@ -298,7 +299,7 @@ void shmem_release(struct file *file)
 		if (b->page[i]) {
 			if (b->page[i]->refs)
 				violate("6-references", driver_function(),
-					"the backing file goes while backing page %lu is held",
+					"the backing file is freed while backing page %lu is held",
 					b->page[i]->index);
 			b->page[i]->file = NULL;
 			if (!b->page[i]->refs)
@@ -359,9 +360,12 @@ void eng_put_page(struct page *page, const char *func)
 	eng_yield_point();
 	check_access(page, sizeof(long), 1, NULL);
 	if (page->refs <= 0)
-		fatal("6-references", func, "put_page() of backing page %lu, which nobody holds",
+		fatal("6-references", func, "put_page() of backing page %lu, which is not held",
 		      page->index);
 	race_release(page);
+	if (page->data != (u8 *)user_data[cur()->id])
+		DETAIL("put_page(backing page %lu) :: references %d -> %d", page->index,
+		       page->refs, page->refs - 1);
 	if (--page->refs || !page->data || page->data == (u8 *)user_data[cur()->id])
 		return;
 	if (!page->file) {
@@ -370,7 +374,7 @@ void eng_put_page(struct page *page, const char *func)
 	}
 	if (!page->dirty && sum_of(page) != page->sum)
 		violate("8-evicted", func, "backing page %lu was written but is not dirty\n"
-			"the kernel may drop it and read zeroes, or what was there, back",
+			"the kernel may drop it and later read back zeroes or stale data",
 			page->index);
 }
 
@@ -378,6 +382,7 @@ void eng_set_page_dirty(struct page *page)
 {
 	HERE();
 	check_access(page, sizeof(long), 1, NULL);
+	DETAIL("set_page_dirty(backing page %lu)", page->index);
 	page->dirty = 1;
 }
 

@@ -235,6 +235,7 @@ void eng_mmap_lock(struct mm_struct *mm, int write, const char *func)
 	struct task *t = cur();
 	u32 me = 1U << t->id;
 
+	HERE();
 	check_access(mm, sizeof(long), 1, NULL);
 	eng_might_sleep(func);
 	eng_yield_point();
@@ -286,6 +287,7 @@ void eng_mmap_unlock(struct mm_struct *mm, int write, const char *func)
 	struct task *t = cur();
 	u32 me = 1U << t->id;
 
+	HERE();
 	check_access(mm, sizeof(long), 1, NULL);
 	if (write ? lock->owner != &t->pub : !(lock->readers & me))
 		fatal("17-lock-order", func, "mmap_lock is released by %s, which does not hold it",

@@ -188,7 +188,7 @@ void eng_misc_deregister(const char *name)
 		return;
 	if (!registered[n])
 		fatal("6-references", driver_function(),
-		      "/dev/%s is deregistered, and was not registered", name);
+		      "/dev/%s is deregistered but was not registered", name);
 	registered[n] = 0;
 }
 
@@ -238,7 +238,7 @@ int machine_made(int ret)
 	TRACE("sgx_init() = %d", ret);
 	if (!ret != wanted(DEV_PROVISION))
 		violate("15-errno", "sgx_init", "sgx_init() gives %d\n%s", ret, ret ?
-			"the machine has all that one of the two drivers needs" :
+			"the machine has everything that one of the two drivers needs" :
 			"the machine lacks what both drivers need");
 	for (int n = 0; n < NR_DEVICES && !ret; n++)
 		if (registered[n] != wanted(n))
@@ -267,7 +267,7 @@ void machine_end(void)
 		return;
 	for (int n = 0; n < NR_DEVICES; n++)
 		if (registered[n])
-			violate("20-end", "sgx_init", "/dev/%s is left\n"
+			violate("20-end", "sgx_init", "/dev/%s stays registered\n"
 				"sgx_init() has failed", devices[n]);
 	for (int n = 0; n < 9; n++)
 		if (mapped[n])

@@ -120,7 +120,7 @@ static void *take(size_t size, const char *what, const char *func)
 	u32 start = (u32)heap_used;
 
 	if (heap_used + room > HEAP_BYTES || nblocks == BLOCKS)
-		fatal("14-progress", func, "one run allocates without end");
+		fatal("14-progress", func, "one run allocates memory without end");
 	heap_used += room;
 	memset(shadow + start / 8, 8, size / 8);
 	if (size % 8)
@@ -208,7 +208,7 @@ void eng_free(const void *ptr, const char *func)
 		return;
 	b = block_of(ptr);
 	if (!b || heap_base + b->start != ptr)
-		fatal("6-references", func, "kfree of what was never allocated");
+		fatal("6-references", func, "kfree() of a pointer that was never allocated");
 	if (!b->live)
 		fatal("6-references", func, "double free of %s\nfreed first in %s()",
 		      object_name(ptr), b->freed_by);
@@ -230,6 +230,9 @@ static void __attribute__((noinline)) bad_access(const void *addr, size_t size, 
 
 	if (!W.running)
 		return;			/* a leaf called from Python, with buffers of its own */
+	if (b)
+		DETAIL("%s %s %s", write ? "write" : "read", object_field(addr),
+		       b->live ? "out of bounds" : "freed memory");
 	if (b && !b->live)
 		fatal("6-references", driver_function(),
 		      "use after free: %s of %zu bytes of %s\nfreed in %s()", verb, size,
@@ -252,8 +255,9 @@ void check_in_full(const void *addr, size_t size, int write)
 	size_t first, last;
 
 	if (at >= HEAP_BYTES) {
-		if ((size_t)((const u8 *)addr - stack_base) < STACK_BYTES * ENG_TASKS ||
-		    in_state(addr, size))
+		if ((size_t)((const u8 *)addr - stack_base) < STACK_BYTES * ENG_TASKS)
+			return;
+		if (in_state(addr, size))
 			return;
 		bad_access(addr, size, write);
 		return;
@@ -286,6 +290,7 @@ void eng_check_range(const void *ptr, size_t size, int write)
 
 void *eng_memset(void *p, int c, size_t n)
 {
+	must_be_drivers(p);
 	check_access(p, n, 1, NULL);
 	race_access(p, n, 1, 1, __builtin_return_address(0));
 	return memset(p, c, n);
@@ -293,6 +298,7 @@ void *eng_memset(void *p, int c, size_t n)
 
 void *eng_memcpy(void *d, const void *s, size_t n)
 {
+	must_be_drivers(d);
 	check_access(s, n, 0, NULL);
 	check_access(d, n, 1, NULL);
 	race_access(s, n, 0, 1, __builtin_return_address(0));
@@ -333,7 +339,7 @@ struct list_head {
 	struct list_head *next, *prev;
 };
 
-static int readable(const void *addr)
+int readable(const void *addr)
 {
 	size_t at = (const u8 *)addr - heap_base;
 
@@ -356,7 +362,7 @@ void eng_list_linked(const char *func, const struct list_head *entry)
 	if (next == entry || !readable(next) || !readable(prev))
 		return;
 	if (next->prev == entry && prev->next == entry)
-		violate("1-one-list", func, "%s is put on a list and is still on another one",
+		violate("1-one-list", func, "%s is put on a list while it is still on another one",
 			object_name(entry));
 }
 
@@ -375,6 +381,25 @@ static int leaked(const struct block *b)
 	return b->live && !b->baseline;
 }
 
+static void tell_pointers(const struct block *to, const u8 *from, size_t size)
+{
+	uintptr_t start = (uintptr_t)heap_base + to->start, value;
+
+	for (size_t at = 0; at + sizeof(value) <= size; at += sizeof(value)) {
+		memcpy(&value, from + at, sizeof(value));
+		if (value - start < to->size)
+			trace_event(NULL, "holds %s", object_field(from + at));
+	}
+}
+
+/* Pointers to a block that is left, as kmemleak looks for them. */
+static void tell_holders(const struct block *to)
+{
+	for (int i = 0; i < nblocks; i++)
+		if (blocks[i].live && &blocks[i] != to && strcmp(blocks[i].func, "engine"))
+			tell_pointers(to, heap_base + blocks[i].start, blocks[i].size);
+}
+
 /* One finding: what holds the rest is most often the driver's first.  How many there are. */
 int mem_check_leaks(void)
 {
@@ -388,6 +413,8 @@ int mem_check_leaks(void)
 			first = &blocks[i];
 		count++;
 	}
+	if (first && eng_tracing)
+		tell_holders(first);
 	if (first)
 		violate("20-end", first->func, "%s was never freed\nallocated in %s(); "
 			"%d other objects and what they hold are left, too",
@@ -437,6 +464,19 @@ const char *object_name(const void *addr)
 	return buf;
 }
 
+/* The text that allocated the object at an address, and where in it that is; or NULL. */
+const char *object_kind(const void *addr, size_t *offset)
+{
+	const struct block *b = block_of(addr);
+	size_t in = b ? (size_t)((const u8 *)addr - heap_base - b->start) : 0;
+
+	if (!b || in >= b->size)
+		return NULL;
+	if (offset)
+		*offset = probe_epc_page(addr) < 0 ? in : probe_epc_offset(addr);
+	return b->what;
+}
+
 /*
  * An object, and a token from which Python makes the name of its field: the
  * function and the text that allocated it, and the offset; or "@" and where it
@@ -444,18 +484,21 @@ const char *object_name(const void *addr)
  */
 const char *object_field(const void *addr)
 {
-	static char buf[240];
+	static char texts[4][240];
+	static int turn;
+	char *buf = texts[turn++ & 3];
+	const size_t size = sizeof(texts[0]);
 	const struct block *b = block_of(addr);
 	int n = probe_epc_page(addr);
 
 	if (n >= 0)
-		snprintf(buf, sizeof(buf), "EPC page %d<|struct sgx_epc_page|%zu>", n,
+		snprintf(buf, size, "EPC page %d<|struct sgx_epc_page|%zu>", n,
 			 probe_epc_offset(addr));
 	else if (b)
-		snprintf(buf, sizeof(buf), "%s<%s|%s|%zu>", object_name(addr), b->func, b->what,
+		snprintf(buf, size, "%s<%s|%s|%zu>", object_name(addr), b->func, b->what,
 			 (size_t)((const u8 *)addr - heap_base - b->start));
 	else
-		snprintf(buf, sizeof(buf), "<@||%zu>", (size_t)((const u8 *)addr -
+		snprintf(buf, size, "<@||%zu>", (size_t)((const u8 *)addr -
 							       (const u8 *)eng_base()));
 	return buf;
 }

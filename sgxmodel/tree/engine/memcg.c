@@ -38,8 +38,8 @@ struct mem_cgroup *eng_memcg_get(struct mm_struct *mm)
 		check_access(mm, sizeof(long), 0, NULL);
 	memcg = !mm && t->active_memcg ? t->active_memcg : group_of(mm ? mm : t->mm);
 	memcg->refs++;
-	TRACE("get_mem_cgroup_from_mm(): memcg %d has %d references",
-	      number_of(memcg, ""), memcg->refs);
+	TRACE("get_mem_cgroup_from_mm() = memcg %d :: references %d -> %d",
+	      number_of(memcg, ""), memcg->refs - 1, memcg->refs);
 	return memcg;
 }
 
@@ -63,7 +63,9 @@ void eng_memcg_put(struct mem_cgroup *memcg)
 	number = number_of(memcg, "mem_cgroup_put");
 	if (memcg->refs <= 0)
 		fatal("6-references", driver_function(),
-		      "memcg %d: a reference is given back that nobody took", number);
+		      "memcg %d: a reference is dropped that was never taken", number);
+	DETAIL("mem_cgroup_put(memcg %d) :: references %d -> %d", number, memcg->refs,
+	       memcg->refs - 1);
 	memcg->refs--;
 }
 
@@ -74,11 +76,11 @@ void memcg_charge(unsigned long index)
 
 	if (memcg && memcg->refs <= 0)
 		violate("6-references", driver_function(),
-			"memcg %d is charged after its reference was given back",
+			"memcg %d is charged after its reference was dropped",
 			number_of(memcg, ""));
 	if (!memcg && W.current == W.ksgxd)
 		violate("20-end", driver_function(),
-			"backing that ksgxd allocates is charged to nobody\n"
+			"backing pages that ksgxd allocates are charged to no memory cgroup\n"
 			"backing page %lu: set_active_memcg() was not called before", index);
 }
 
@@ -88,12 +90,12 @@ void memcg_end(void)
 	for (int i = 0; i < W.ntask; i++)
 		if (W.task[i].active_memcg)
 			violate("20-end", "sgx_encl_alloc_backing",
-				"a task still allocates at the expense of memcg %d\n"
+				"a task still charges allocations to memcg %d\n"
 				"set_active_memcg() was not undone",
 				number_of(W.task[i].active_memcg, ""));
 	for (int i = 0; i <= ROOT; i++)
 		if (groups[i].refs)
 			violate("20-end", "sgx_encl_alloc_backing",
-				"a memory cgroup is never given back\n"
+				"the reference to a memory cgroup is never dropped\n"
 				"memcg %d has %d references", i, groups[i].refs);
 }

@@ -10,7 +10,7 @@
 
 static struct mm_struct *mms[ENG_PROCESSES];
 static struct eng_srcu notifier_srcu = { .name = "mmu_notifier" };
-static struct vm_area_struct source_vma;
+static struct vm_area_struct source_vma GIVEN;
 
 struct mm_struct *process_mm(int proc)
 {
@@ -63,9 +63,11 @@ int eng_mmget_not_zero(struct mm_struct *mm)
 	race_acquire(&mm->users);
 	if (!mm->users) {
 		sometimes(SEEN_DYING_MM);
+		DETAIL("mmget_not_zero() = false");
 		return 0;
 	}
 	mm->users++;
+	DETAIL("mmget_not_zero() = true :: mm_users %d -> %d", mm->users - 1, mm->users);
 	return 1;
 }
 
@@ -144,6 +146,7 @@ void eng_mmput_async(struct mm_struct *mm)
 	HERE();
 	check_access(mm, sizeof(long), 1, NULL);
 	race_release(&mm->users);
+	DETAIL("mmput_async() :: mm_users %d -> %d", mm->users, mm->users - 1);
 	if (!--mm->users) {
 		race_acquire(&mm->users);
 		sometimes(SEEN_LAST_USER);
@@ -216,6 +219,14 @@ static void page_table(const struct mm_struct *mm)
 	race_release(mm->pte);
 }
 
+static const char *pte_text(unsigned long pte)
+{
+	static char text[24];
+
+	snprintf(text, sizeof(text), pte ? "EPC page %d" : "none", (int)(pte >> 12) - 1);
+	return text;
+}
+
 static int page_of(const struct mm_struct *mm, unsigned long addr)
 {
 	unsigned long base = (unsigned long)(mm->encl + 1) << 32;
@@ -238,6 +249,10 @@ unsigned long *eng_pte_lock(struct mm_struct *mm, unsigned long addr)
 	cur()->preempt++;
 	cur()->pinned++;
 	page = page_of(mm, addr);
+	if (page >= 0 && page < 64)
+		DETAIL("apply_to_page_range(page %d) :: PTE of page %d: %s%s", page, page,
+		       pte_text(mm->pte[page]), mm->pte[page] & PTE_YOUNG ? ", young" :
+		       mm->pte[page] ? ", old" : "");
 	return page >= 0 && page < 64 && mm->pte[page] ? &mm->pte[page] : NULL;
 }
 
@@ -253,6 +268,7 @@ unsigned int eng_insert_pfn(struct vm_area_struct *vma, unsigned long addr, unsi
 {
 	struct mm_struct *mm = vma->vm_mm;
 	int page = page_of(mm, addr);
+	const char *was;
 	int frame;
 
 	HERE();
@@ -272,10 +288,12 @@ unsigned int eng_insert_pfn(struct vm_area_struct *vma, unsigned long addr, unsi
 			frame);
 		return 0x100;
 	}
+	was = pte_text(mm->pte[page]);
 	if (!mm->pte[page])
 		mm->pte[page] = (unsigned long)(frame + 1) << 12 | PTE_PRESENT | PTE_YOUNG |
 				(vma->vm_flags & 2 ? PTE_WRITE : 0);
-	TRACE("PTE of page %d maps EPC page %d", page, frame);
+	TRACE("vmf_insert_pfn(page %d, EPC page %d) = NOPAGE :: PTE of page %d: %s -> EPC page %d",
+	      page, frame, page, was, frame);
 	return 0x100;			/* NOPAGE */
 }
 
@@ -296,6 +314,9 @@ void unmap_pages(struct mm_struct *mm, int first, int pages)
 	page_table(mm);
 	for (int page = first; page < first + pages && page < 64; page++) {
 		any |= mm->pte[page] != 0;
+		if (mm->pte[page])
+			DETAIL("unmap_page_range() :: PTE of page %d: %s -> none", page,
+			       pte_text(mm->pte[page]));
 		mm->pte[page] = 0;
 	}
 	if (any)
@@ -331,11 +352,16 @@ void eng_zap_ptes(struct vm_area_struct *vma, unsigned long addr, unsigned long 
 	(void)size;
 	eng_yield_point();
 	page_table(mm);
-	if (page < 0 || page >= 64 || !mm->pte[page])
+	if (page < 0 || page >= 64)
 		return;
+	if (!mm->pte[page]) {
+		DETAIL("zap_vma_ptes(page %d) :: PTE of page %d: none", page, page);
+		return;
+	}
+	TRACE("zap_vma_ptes(page %d) :: PTE of page %d: %s -> none", page, page,
+	      pte_text(mm->pte[page]));
 	mm->pte[page] = 0;
 	flush_mm(mm);
-	TRACE("PTE of page %d is zapped", page);
 	eng_yield_point();
 }
 

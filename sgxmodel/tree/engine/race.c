@@ -166,9 +166,16 @@ static int locked(const struct cell *c, const void *address)
 	return c->kind & (probe_epc_page(address) < 0 ? LOCK : GLOBAL);
 }
 
-static const char *how(const struct cell *c, const void *address)
+static const char *how(const struct cell *c)
 {
-	return !(c->kind & PLAIN) ? "marked " : locked(c, address) ? "locked " : "";
+	return c->kind & FREE ? "" : c->kind & PLAIN ? "plain " : "marked ";
+}
+
+static const char *under(const struct cell *c, const void *address)
+{
+	if (probe_epc_page(address) < 0)
+		return locked(c, address) ? "with a lock held" : "without a lock";
+	return locked(c, address) ? "with a list lock held" : "without a list lock";
 }
 
 /* Named by its offender: who holds none of the locks. */
@@ -183,10 +190,11 @@ static void report(const struct cell *old, const struct cell *new, const void *a
 	if (keep->schedule.mode != MODE_REPLAY && seen(old->pc, new->pc))
 		return;
 	race_found(plain_read ? "18-plain-read" : "18-data-race", offender->pc, writer->pc,
-		   other->pc, "data race on %s\n%s%s by %s in $A,\nunordered with %s%s by %s in $B",
-		   object_field(address), how(writer, address), verb(writer),
-		   W.task[writer->task].name, how(other, address), verb(other),
-		   W.task[other->task].name);
+		   other->pc, "data race on %s\n"
+		   "%s%s by %s in $A, %s,\nunordered with %s%s by %s in $B, %s",
+		   object_field(address), how(writer), verb(writer),
+		   W.task[writer->task].name, under(writer, address), how(other), verb(other),
+		   W.task[other->task].name, under(other, address));
 }
 
 static void word(struct cell *c, const struct cell *new, const void *address)

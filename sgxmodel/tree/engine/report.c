@@ -188,20 +188,25 @@ static void printable(char *text, int n)
 			*text = '?';
 }
 
-void trace_event(const void *pc, const char *fmt, ...)
+struct trace_place trace_here(void)
 {
-	char line[400];
-	va_list args;
+	return (struct trace_place){
+		.step = W.step, .task = W.current,
+		.call = cur()->in_call ? cur()->first_call + cur()->call : -1,
+		.entry = driver_pc(), .line = line_pc(),
+	};
+}
+
+static void __attribute__((format(printf, 2, 0)))
+say(const struct trace_place *at, const char *fmt, va_list args)
+{
+	char line[640];
 	int n, start;
 
-	(void)pc;
-	n = snprintf(line, sizeof(line), "%u\t%d\t%d\t%lx\t%lx\t", W.step, W.current,
-		     cur()->in_call ? cur()->first_call + cur()->call : -1,
-		     (unsigned long)driver_pc(), (unsigned long)line_pc());
+	n = snprintf(line, sizeof(line), "%u\t%d\t%d\t%lx\t%lx\t", at->step, at->task, at->call,
+		     (unsigned long)at->entry, (unsigned long)at->line);
 	start = n;
-	va_start(args, fmt);
 	n += vsnprintf(line + n, sizeof(line) - n - 2, fmt, args);
-	va_end(args);
 	if (n > (int)sizeof(line) - 2)
 		n = sizeof(line) - 2;
 	printable(line + start, n - start);
@@ -215,6 +220,27 @@ void trace_event(const void *pc, const char *fmt, ...)
 	memcpy(keep->trace + keep->trace_len, line, n);
 	keep->trace_len += n;
 	keep->trace[keep->trace_len] = 0;
+}
+
+void trace_event_at(const struct trace_place *at, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	say(at, fmt, args);
+	va_end(args);
+}
+
+void trace_event(const void *pc, const char *fmt, ...)
+{
+	struct trace_place at = trace_here();
+	va_list args;
+
+	(void)pc;
+	trace_store_done();
+	va_start(args, fmt);
+	say(&at, fmt, args);
+	va_end(args);
 }
 
 void eng_trace(int on)

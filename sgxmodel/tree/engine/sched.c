@@ -142,7 +142,8 @@ void sched_finish(void)
 void sched_run(int first)
 {
 	W.current = first;
-	W.running = 1;
+	eng_tracing = keep->trace_on == TRACE_EVENTS;
+	W.running = eng_tracing ? RUN_TRACED : RUN_PLAIN;
 	coro_switch(&keep->main_sp, W.task[first].sp);
 }
 
@@ -560,8 +561,8 @@ void sched_retry(void)
 
 	if (++t->retries > RETRIES)
 		fatal("14-progress", "sgx_vma_fault",
-		      "a fault is retried for ever\n%s was told %d times to try again and nobody "
-		      "makes room", t->name, RETRIES);
+		      "a fault is retried for ever\n%s has retried %d times and no page "
+		      "is freed", t->name, RETRIES);
 	/* A scenario may leave ksgxd out for being slow; it comes when nothing else helps
 	 * (not where every step is compared with the model, which waits for ever).
 	 */

@@ -7,13 +7,10 @@
 #include "engine.h"
 
 static inline void __attribute__((always_inline))
-access(const void *addr, size_t size, int write, int plain, const void *pc)
+checked(const void *addr, size_t size, int write, int plain, const void *pc)
 {
-	struct task *t;
+	struct task *t = cur();
 
-	if (!W.running || W.quiet)
-		return;
-	t = cur();
 	if (t->depth > 0 && t->depth <= FRAMES)
 		t->line[t->depth - 1] = pc;
 	if (++W.accesses > 20 * W.limit)
@@ -21,13 +18,33 @@ access(const void *addr, size_t size, int write, int plain, const void *pc)
 	/* Nobody else reaches this task's own stack. */
 	if ((size_t)((const u8 *)addr - t->stack) < STACK_BYTES)
 		return;
-	if (write)
+	if (write) {
 		W.progress_step = W.step;
+		if ((size_t)((const u8 *)addr - heap_base) >= HEAP_BYTES)
+			must_be_drivers(addr);
+	}
 	if (keep->schedule.memory)
 		eng_yield_point();
 	check_access(addr, size, write, pc);
 	if (race_on && !t->race_ok)
 		race_access(addr, size, write, plain, pc);
+}
+
+static void __attribute__((noinline, cold))
+traced(const void *addr, size_t size, int write, int plain, const void *pc)
+{
+	trace_store_done();
+	checked(addr, size, write, plain, pc);
+	trace_access(addr, size, write);
+}
+
+static inline void __attribute__((always_inline))
+access(const void *addr, size_t size, int write, int plain, const void *pc)
+{
+	if (__builtin_expect(W.running == RUN_PLAIN && !W.quiet, 1))
+		checked(addr, size, write, plain, pc);
+	else if (W.running && !W.quiet)
+		traced(addr, size, write, plain, pc);
 }
 
 #define HOOKS(n)								\

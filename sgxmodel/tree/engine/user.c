@@ -74,7 +74,7 @@ static int do_ptrace(struct mm_struct *mm, const struct eng_call *call)
 	if (ret == (int)sizeof(word)) {
 		if (t->edbgrd != WORD || (call->verb == V_POKE && t->edbgwr != WORD))
 			violate("15-errno", "sgx_vma_access",
-				"a debugger's access gives success, and another word");
+				"a debugger's access succeeds but transfers the wrong word");
 		sometimes(SEEN_DEBUGGED);
 		return 0;
 	}
@@ -167,8 +167,8 @@ static int memory_error(int frame, int consumed)
 	ret = tree_memory_failure(pfn_of(frame), consumed);
 	if (!ret && cur()->bus_error != consumed)
 		violate("15-errno", "arch_memory_failure", consumed ?
-			"who has consumed bad data goes on with it\nno SIGBUS is sent" :
-			"SIGBUS is sent to who has not touched the bad page");
+			"a task that consumed bad data gets no SIGBUS" :
+			"a task that did not touch the bad page gets SIGBUS");
 	return ret;
 }
 

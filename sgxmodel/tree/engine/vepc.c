@@ -15,7 +15,7 @@ static struct vepc {
 	struct file *file;		/* while the descriptor is open */
 	struct mm_struct *mm;
 	struct vm_area_struct vma;
-} vepcs[ENG_VEPCS];
+} vepcs[ENG_VEPCS] GIVEN;
 
 static unsigned long address(int page)
 {

@@ -33,7 +33,7 @@ void srcu_freed(const void *ptr, size_t size)
 		if (set_up[i] && (uintptr_t)set_up[i] - (uintptr_t)ptr < size) {
 			set_up[i] = NULL;
 			violate("20-end", driver_function(),
-				"an srcu_struct is freed that was not cleaned up");
+				"an srcu_struct is freed without cleanup_srcu_struct()");
 		}
 }
 
@@ -139,11 +139,25 @@ void eng_finish_wait(struct eng_waitq *queue)
 	queue->waiters &= ~(1U << cur()->id);
 }
 
+/* Who sleeps there, or is about to. */
+static const char *sleepers(const struct eng_waitq *queue)
+{
+	static char text[120];
+	size_t n = 0;
+
+	text[0] = 0;
+	for (int i = 0; i < W.ntask && n < sizeof(text); i++)
+		if (queue->waiters >> i & 1)
+			n += snprintf(text + n, sizeof(text) - n, "%s%s", n ? ", " : "",
+				      W.task[i].name);
+	return n ? text : "nobody";
+}
+
 void eng_wake_up(struct eng_waitq *queue)
 {
 	HERE();
 	eng_yield_point();
-	TRACE("wake_up(%s)", queue->name);
+	TRACE("wake_up(%s) :: wakes %s", queue->name, sleepers(queue));
 	race_release(queue);
 	for (int i = 0; i < W.ntask; i++) {
 		struct task *t = &W.task[i];
@@ -166,7 +180,7 @@ void queue_work(int kind, void *obj)
 	struct workqueue *q = kind == WORK_NOTIFIER_FREE ? &W.callbacks : &W.work;
 
 	if (q->tail - q->head == QUEUED)
-		fatal("14-progress", driver_function(), "deferred work piles up");
+		fatal("14-progress", driver_function(), "deferred work is queued without end");
 	q->work[q->tail++ % QUEUED] = (struct work){ kind, obj };
 	race_release(q);
 	W.dirty = 1;

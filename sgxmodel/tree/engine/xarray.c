@@ -31,7 +31,7 @@ void xarray_freed(const void *ptr, size_t size)
 		if (made[i] && (uintptr_t)made[i] - (uintptr_t)ptr < size) {
 			if (made[i]->count && made[i]->slot[made[i]->count - 1].last)
 				violate("20-end", driver_function(),
-					"an XArray is freed that still has nodes");
+					"an XArray is freed while it still has nodes");
 			made[i] = NULL;
 		}
 }
@@ -61,6 +61,24 @@ static int holds(const struct eng_xarray *xa, int i, unsigned long index)
 	return i < xa->count && xa->slot[i].first <= index;
 }
 
+/* A page of an enclave by its number, as scenarios count; anything else as it is. */
+static const char *index_text(unsigned long index)
+{
+	static char text[40];
+
+	if (index >> 20 && (index >> 20) <= ENG_ENCLAVES)
+		snprintf(text, sizeof(text), "page %lu", index & 0xfffff);
+	else
+		snprintf(text, sizeof(text), index >> 20 ? "0x%lx" : "%lu", index);
+	return text;
+}
+
+static const char *entry_text(const void *entry)
+{
+	return !entry ? "NULL" : object_kind(entry, NULL) ? object_name(entry) :
+	       object_field(entry);
+}
+
 void *eng_xa_load(struct eng_xarray *xa, unsigned long index)
 {
 	int i;
@@ -71,6 +89,8 @@ void *eng_xa_load(struct eng_xarray *xa, unsigned long index)
 	check(xa, 0);
 	race_acquire(xa);
 	i = at_or_after(xa, index);
+	DETAIL("xa_load(%s, %s) = %s", object_field(xa), index_text(index),
+	       entry_text(holds(xa, i, index) ? xa->slot[i].entry : NULL));
 	return holds(xa, i, index) ? xa->slot[i].entry : NULL;
 }
 
@@ -84,10 +104,13 @@ void *eng_xa_find(struct eng_xarray *xa, unsigned long *index, unsigned long las
 	check(xa, 0);
 	race_acquire(xa);
 	i = at_or_after(xa, *index);
-	if (i >= xa->count || xa->slot[i].first > last)
+	if (i >= xa->count || xa->slot[i].first > last) {
+		DETAIL("xa_find(%s) = NULL", object_field(xa));
 		return NULL;
+	}
 	if (xa->slot[i].first > *index)
 		*index = xa->slot[i].first;
+	DETAIL("xa_find(%s) = %s", object_field(xa), entry_text(xa->slot[i].entry));
 	return xa->slot[i].entry;
 }
 
@@ -132,7 +155,8 @@ int eng_xa_insert(struct eng_xarray *xa, unsigned long index, void *entry, unsig
 		ret = -16;		/* EBUSY */
 	else
 		store(xa, index, index, entry);
-	TRACE("xa_insert() = %d", ret);
+	TRACE("xa_insert(%s, %s, %s) = %s", object_field(xa), index_text(index),
+	      entry_text(entry), ret ? "-EBUSY" : "0");
 	lock_drop(&xa->lock, func);
 	return ret;
 }
@@ -150,6 +174,7 @@ void *eng_xa_store(struct eng_xarray *xa, unsigned long index, void *entry, unsi
 		return (void *)(-12L);	/* xa_err() of it is -ENOMEM */
 	lock_take(&xa->lock, func);
 	old = store(xa, index, index, entry);
+	DETAIL("xa_store(%s, %s, %s)", object_field(xa), index_text(index), entry_text(entry));
 	lock_drop(&xa->lock, func);
 	return old;
 }
@@ -177,7 +202,7 @@ void *eng_xa_erase(struct eng_xarray *xa, unsigned long index, const char *func)
 			(xa->count - i - 1) * sizeof(xa->slot[0]));
 		xa->count--;
 	}
-	TRACE("xa_erase()");
+	TRACE("xa_erase(%s, %s) = %s", object_field(xa), index_text(index), entry_text(old));
 	lock_drop(&xa->lock, func);
 	return old;
 }

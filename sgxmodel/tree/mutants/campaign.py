@@ -19,7 +19,7 @@ from sgxmodel.mutate.store import Store, engine_hash
 from sgxmodel.scenario.model import Scenario
 from sgxmodel.tree.build import compiler, own_hash
 from sgxmodel.tree.mutants.catalogue import TreeMutant
-from sgxmodel.tree.mutants.judge import Clean, Oracle, TreeJob, clean_of, confined, died
+from sgxmodel.tree.mutants.judge import Clean, Oracle, TreeJob, clean_of, judge
 from sgxmodel.tree.mutants.syntax import functions, parsed
 from sgxmodel.tree.source import Source
 
@@ -58,6 +58,7 @@ class TreeCampaign:
     width: int
     fresh: bool = False
     oracle: Oracle | None = None
+    trusted: bool = False
 
     def known(self) -> dict[str, Verdict]:
         """Verdicts by mutant id, in the catalogue's order."""
@@ -121,19 +122,17 @@ class TreeCampaign:
     def _job(self, name: str, file: str, content: bytes, trap: bytes) -> TreeJob:
         return TreeJob(
             name, str(self.source.root), file, content, trap, self.scenarios,
-            self.runs, self.seed, self.baseline, self.without,
+            self.runs, self.seed, self.baseline, self.without, self.trusted,
         )  # fmt: skip
 
     @cached_property
     def baseline(self) -> Clean:
         """What the clean tree is like."""
-        pool = self.make()
-        try:
+        with self.make() as pool:
             return pool.submit(
-                clean_of, str(self.source.root), self.scenarios, self.runs, self.seed, self.oracle
-            ).result()
-        finally:
-            pool.shutdown()
+                clean_of, str(self.source.root), self.scenarios, self.runs, self.seed,
+                self.oracle, self.trusted,
+            ).result()  # fmt: skip
 
     def _run(self, jobs: Iterator[TreeJob], over: Callable[[], bool]) -> Iterator[Verdict]:
-        return run(jobs, self.make, self.width, over, confined, died)
+        return run(jobs, self.make, self.width, over, judge)

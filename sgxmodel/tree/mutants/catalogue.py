@@ -9,9 +9,8 @@ from collections.abc import Collection, Iterator
 
 import attrs
 
-from sgxmodel.errors import UnknownNameError
+from sgxmodel.errors import TreeError, UnknownNameError
 from sgxmodel.mutate.catalogue import digest
-from sgxmodel.tree.binding import TreeError
 from sgxmodel.tree.mutants.operators import OPERATORS, UNDECIDABLE
 from sgxmodel.tree.mutants.syntax import Edit, functions, line_of, parsed, text, trapped
 from sgxmodel.tree.source import DRIVER, Source

@@ -4,9 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import resource
-import tempfile
 import time
 import traceback
 from collections.abc import Mapping, Sequence
@@ -14,16 +12,19 @@ from pathlib import Path
 from typing import Protocol, Self
 
 import attrs
+from elftools.elf.elffile import ELFFile
 
-from sgxmodel.errors import UserError
+from sgxmodel.errors import TreeError, UserError
 from sgxmodel.invariants.base import Violation
 from sgxmodel.mutate.fate import PROMISE, TWO_WAY, Fate, Verdict
 from sgxmodel.scenario.model import Scenario
-from sgxmodel.tree.binding import Engine, TreeError
+from sgxmodel.scratch import scratch
+from sgxmodel.tree.binding import Engine
 from sgxmodel.tree.build import built_in, cache_directory, compiler
+from sgxmodel.tree.cell import CellDied
 from sgxmodel.tree.check import Search
+from sgxmodel.tree.confine import Library
 from sgxmodel.tree.mutants.operators import UNDECIDABLE
-from sgxmodel.tree.names import Names
 from sgxmodel.tree.plan import plan
 from sgxmodel.tree.runs import Key, Runner
 from sgxmodel.tree.sequential import learn_orders, stands
@@ -35,9 +36,6 @@ BASELINE = 20
 """So many times the runs of a mutant are made of the clean tree, to know what it has."""
 KEPT = 0.1
 """A promise counts if the clean tree keeps it so often for each run."""
-CPU_SECONDS = 120
-"""Of processor time, not of the clock: past it a driver that touches no memory loops."""
-SIGXCPU = -24
 
 
 @attrs.frozen
@@ -90,6 +88,8 @@ class TreeJob:
     seed: int
     clean: Clean
     without: tuple[str, ...] = ()
+    trusted: bool = False
+    """Whether its driver runs without being confined."""
 
 
 class Killed(Exception):
@@ -98,12 +98,6 @@ class Killed(Exception):
     def __init__(self, verdict: Verdict) -> None:
         super().__init__()
         self.verdict = verdict
-
-
-def confined(job: TreeJob) -> Verdict:
-    """:func:`judge` in a process of its own, which is limited: see :func:`died`."""
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS + 5))
-    return judge(job)
 
 
 def judge(job: TreeJob) -> Verdict:
@@ -120,10 +114,11 @@ def judge(job: TreeJob) -> Verdict:
 
 
 def _judged(job: TreeJob) -> Verdict:
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-mutant-") as scratch:
-        folder = Path(scratch)
+    with scratch() as folder:
         try:
-            library, code = compiled(Path(job.root), job.file, job.content, folder / "mutant")
+            library, code = compiled(
+                Path(job.root), job.file, job.content, folder / "mutant", job.trusted
+            )
         except TreeError as error:
             return Verdict(job.id, Fate.STILLBORN, why=str(error).partition(": ")[2])
         if code == job.clean.code:
@@ -136,24 +131,26 @@ def _judged(job: TreeJob) -> Verdict:
             runs = searched(job, library)
         except Killed as killed:
             return killed.verdict
+        except CellDied as error:
+            return died(job, error)
         why = "" if reached(job, folder / "trap") else "no scenario comes to this line"
         return Verdict(job.id, Fate.SURVIVED, schedules=runs, why=why)
 
 
-def compiled(root: Path, file: str, content: bytes | None, scratch: Path) -> tuple[Path, str]:
+def compiled(
+    root: Path, file: str, content: bytes | None, folder: Path, trusted: bool = False
+) -> tuple[Library, str]:
     """(library, hash of the driver's code) of a tree with one file changed."""
-    scratch.mkdir()
-    source = copied(find(root), scratch / "tree")
+    folder.mkdir()
+    source = copied(find(root), folder / "tree")
     if content is not None:
         (source.driver / file).write_bytes(content)
-    library = built_in(scratch, source, compiler(), cache_directory())
-    return library, code_hash(scratch / "unity.o")
+    library = built_in(folder, source, compiler(), cache_directory(), trusted)
+    return library, code_hash(folder / "unity.o")
 
 
 def code_hash(path: Path) -> str:
     """Of all that would be loaded: sections with code and data, and their relocations."""
-    from elftools.elf.elffile import ELFFile  # of the extra 'tree'
-
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         elf = ELFFile(file)
@@ -167,16 +164,17 @@ def code_hash(path: Path) -> str:
     return digest.hexdigest()[:24]
 
 
-def searched(job: TreeJob, library: Path) -> int:
+def searched(job: TreeJob, library: Library) -> int:
     """Runs of all scenarios, few first.  Raises :class:`Killed`."""
     engine = Engine(library)
-    names = Names(engine.library, engine.base)
     searches: dict[str, Search] = {}
     total = 0
     for runs in (min(FIRST, job.runs), job.runs):
         for scenario in job.scenarios:
             try:
-                runner = Runner(engine, plan(scenario), names)
+                runner = Runner(engine, plan(scenario))
+            except CellDied:
+                raise
             except TreeError as error:  # a call of the set-up fails
                 if "15-errno" in job.without:
                     continue
@@ -256,36 +254,35 @@ def _noticed(
         )
 
 
-def reached(job: TreeJob, scratch: Path) -> bool:
+def reached(job: TreeJob, folder: Path) -> bool:
     """Whether some scenario comes to the change: a trap there is found, or ends a process."""
     try:
-        library, _ = compiled(Path(job.root), job.file, job.trap, scratch)
+        library, _ = compiled(Path(job.root), job.file, job.trap, folder, job.trusted)
     except UserError:
         return True  # nowhere to put a trap: nothing is claimed
-    child = os.fork()
-    if child == 0:
-        found = 1
-        try:
-            searched(attrs.evolve(job, runs=FIRST, without=()), library)
-            found = 0
-        finally:
-            os._exit(found)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status) != 0
+    try:
+        searched(attrs.evolve(job, runs=FIRST, without=()), library)
+    except (Killed, UserError):
+        return True
+    return False
 
 
 def clean_of(
-    root: str, scenarios: tuple[Scenario, ...], runs: int, seed: int, oracle: Oracle | None = None
+    root: str,
+    scenarios: tuple[Scenario, ...],
+    runs: int,
+    seed: int,
+    oracle: Oracle | None = None,
+    trusted: bool = False,
 ) -> Clean:
     """What the clean tree is like."""
-    with tempfile.TemporaryDirectory(prefix="sgxmodel-clean-") as scratch:
-        library, code = compiled(Path(root), "", None, Path(scratch) / "clean")
+    with scratch() as folder:
+        library, code = compiled(Path(root), "", None, folder / "clean", trusted)
         engine = Engine(library)
-        names = Names(engine.library, engine.base)
         known: dict[str, frozenset[Key]] = {}
         promises: dict[str, tuple[str, ...]] = {}
         for scenario in scenarios:
-            runner = Runner(engine, plan(scenario), names)
+            runner = Runner(engine, plan(scenario))
             kinds = {f.violation.key for f in runner.early}
             promises[scenario.name] = ()
             if not runner.early:
@@ -315,10 +312,10 @@ def with_races(known: Mapping[str, frozenset[Key]]) -> dict[str, frozenset[Key]]
     return {name: keys | races for name, keys in known.items()}
 
 
-def died(job: TreeJob, why: str) -> Verdict:
-    """A driver that took its process down, three times: the kernel would not have lived either."""
-    if f"{SIGXCPU}" in why:
-        by, title = "14-progress", f"a loop without end: {CPU_SECONDS} s of processor time"
+def died(job: TreeJob, error: CellDied) -> Verdict:
+    """A driver that took its process down: the kernel would not have lived either."""
+    if error.endless:
+        by, title = "14-progress", f"a loop without end: {error.why}"
     else:
-        by, title = "6-references", f"the driver took the process down ({why})"
+        by, title = "6-references", str(error)
     return Verdict(job.id, Fate.KILLED, (by,), title=title)

@@ -5,14 +5,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import attrs
-
-from sgxmodel.tree.binding import TreeError
-
-if TYPE_CHECKING:
-    from tree_sitter import Node
+import tree_sitter_c
+from tree_sitter import Language, Node, Parser
 
 MARKS = re.compile(rb"\b(__init|__user|__iomem|__exit|__must_check|__ro_after_init)\b")
 """Words that a parser of plain C stumbles over: blanks of the same length to it."""
@@ -36,13 +32,7 @@ class Edit:
 
 
 def parsed(source: bytes) -> Node:
-    """The syntax tree.  Raises :class:`TreeError` without the extra."""
-    try:
-        import tree_sitter_c
-        from tree_sitter import Language, Parser
-    except ImportError:
-        need = "mutants of a tree need the extra: pip install 'sgxmodel[tree]'"
-        raise TreeError(need) from None
+    """The syntax tree."""
     blank = MARKS.sub(lambda m: b" " * len(m[0]), source)
     return Parser(Language(tree_sitter_c.language())).parse(blank).root_node
 

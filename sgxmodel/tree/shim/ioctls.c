@@ -19,7 +19,7 @@ HARNESS static long ioctl_create(struct file *file, const struct eng_call *call,
 	long ret = encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_CREATE, (unsigned long)&arg);
 
 	if (!ret && !(made->flags >> SGX_ENCL_CREATED & 1))
-		violate("15-errno", "sgx_encl_create", "no enclave is made, and no error given");
+		violate("15-errno", "sgx_encl_create", "sgx_encl_create() returns 0, but there is no enclave");
 	return ret;
 }
 
@@ -30,10 +30,10 @@ HARNESS static long ioctl_create(struct file *file, const struct eng_call *call,
 HARNESS static void whole(const char *func, long ret, u64 count, u64 length, u64 result)
 {
 	if (!ret && count != length)
-		violate("15-errno", func, "an ioctl gives success after a part of its range\n"
+		violate("15-errno", func, "an ioctl returns 0 after a part of its range\n"
 			"%lld of %lld bytes", count, length);
 	if (!ret && result)
-		violate("15-errno", func, "an ioctl gives success although a leaf has failed\n"
+		violate("15-errno", func, "an ioctl returns 0 although an ENCLS leaf failed\n"
 			"with %lld", result);
 }
 
@@ -117,12 +117,12 @@ HARNESS static long ioctl_provision(struct file *file, const struct eng_call *ca
 			call->type == FD_PROVISION ? &sgx_provision_fops : encl_fops;
 	ret = encl_fops->unlocked_ioctl(file, SGX_IOC_ENCLAVE_PROVISION, (unsigned long)&arg);
 	if (!ret && call->type != FD_PROVISION)
-		violate("15-errno", "sgx_set_attribute", "an enclave is allowed the provision key\n"
-			"the file descriptor is not that of /dev/sgx_provision");
+		violate("15-errno", "sgx_set_attribute", "an enclave gets the provision key\n"
+			"the file descriptor is not one of /dev/sgx_provision");
 	/* Before that ECREATE sets the mask. */
 	if (!ret && made && !(encl->attributes_mask & SGX_ATTR_PROVISIONKEY))
-		violate("15-errno", "sgx_set_attribute", "an enclave is not allowed the provision key\n"
-			"SGX_IOC_ENCLAVE_PROVISION has succeeded");
+		violate("15-errno", "sgx_set_attribute", "an enclave does not get the provision key\n"
+			"although SGX_IOC_ENCLAVE_PROVISION succeeded");
 	return ret;
 }
 
@@ -219,8 +219,8 @@ HARNESS static long ioctl_refused(struct file *file, int wrong, int encl)
 	      wrong < BAD_ADD_SOURCE ? refused_remove(file, wrong, offset, length) :
 	      refused_add(file, wrong, offset, length, encl);
 	if (ret != -EINVAL && ret != -ENODEV && ret != -EFAULT && ret != -EBUSY)
-		violate("15-errno", "sgx_ioctl", "an ioctl takes an argument that is wrong\n"
-			"it gives %ld", ret);
+		violate("15-errno", "sgx_ioctl", "an ioctl accepts an invalid argument\n"
+			"it returns %ld", ret);
 	return ret;
 }
 

@@ -16,6 +16,14 @@ struct list_head {
 
 void eng_list_bug(const char *func, const char *what, const void *entry);
 void eng_list_linked(const char *func, const struct list_head *entry);
+/* For the trace: what is done, to which entry, and to which end of which list. */
+void eng_list_op(const char *op, const struct list_head *entry, const struct list_head *to,
+		 const char *end);
+void eng_list_splice(const char *op, const struct list_head *list, const struct list_head *to);
+void eng_list_look(const char *op, const struct list_head *head);
+/* Constant for the driver, so that its reads have no hooks: a trace may not add any. */
+extern const int eng_tracing __attribute__((visibility("hidden")));
+#define SHIM_TRACED(call) do { if (unlikely(eng_tracing)) call; } while (0)
 
 #define LIST_HEAD_INIT(name) { &(name), &(name) }
 #define LIST_HEAD(name) struct list_head name = LIST_HEAD_INIT(name)
@@ -107,25 +115,36 @@ __shim void shim_list_move(const char *func, struct list_head *entry,
 	shim_list_insert(func, entry, before, after, NULL);
 }
 
-#define list_add(e, h) ({ struct list_head *_h = (h); \
-	shim_list_insert(__func__, e, _h, _h->next, NULL); })
-#define list_add_tail(e, h) ({ struct list_head *_h = (h); \
-	shim_list_insert(__func__, e, _h->prev, _h, NULL); })
-#define list_add_rcu(e, h) ({ struct list_head *_h = (h); \
-	shim_list_insert(__func__, e, _h, _h->next, _h); })
-#define list_add_tail_rcu(e, h) ({ struct list_head *_h = (h); \
-	shim_list_insert(__func__, e, _h->prev, _h, _h); })
-#define list_del(e) shim_list_del(__func__, e)
-#define list_del_rcu(e) shim_list_del_rcu(__func__, e)
-#define list_del_init(e) shim_list_del_init(__func__, e)
-#define list_move(e, h) ({ struct list_head *_h = (h); \
-	shim_list_move(__func__, e, _h, _h->next); })
-#define list_move_tail(e, h) ({ struct list_head *_h = (h); \
-	shim_list_move(__func__, e, _h->prev, _h); })
+#define SHIM_LIST_OP(op, e, h, end, ...) ({				\
+	struct list_head *_e = (e), *_h = (h);				\
+	SHIM_TRACED(eng_list_op(op, _e, _h, end));			\
+	__VA_ARGS__; })
+#define list_add(e, h) SHIM_LIST_OP("list_add", e, h, "head", \
+	shim_list_insert(__func__, _e, _h, _h->next, NULL))
+#define list_add_tail(e, h) SHIM_LIST_OP("list_add_tail", e, h, "tail", \
+	shim_list_insert(__func__, _e, _h->prev, _h, NULL))
+#define list_add_rcu(e, h) SHIM_LIST_OP("list_add_rcu", e, h, "head", \
+	shim_list_insert(__func__, _e, _h, _h->next, _h))
+#define list_add_tail_rcu(e, h) SHIM_LIST_OP("list_add_tail_rcu", e, h, "tail", \
+	shim_list_insert(__func__, _e, _h->prev, _h, _h))
+#define list_del(e) SHIM_LIST_OP("list_del", e, NULL, "", shim_list_del(__func__, _e))
+#define list_del_rcu(e) SHIM_LIST_OP("list_del_rcu", e, NULL, "", shim_list_del_rcu(__func__, _e))
+#define list_del_init(e) SHIM_LIST_OP("list_del_init", e, NULL, "", \
+	shim_list_del_init(__func__, _e))
+#define list_move(e, h) SHIM_LIST_OP("list_move", e, h, "head", \
+	shim_list_move(__func__, _e, _h, _h->next))
+#define list_move_tail(e, h) SHIM_LIST_OP("list_move_tail", e, h, "tail", \
+	shim_list_move(__func__, _e, _h->prev, _h))
+
+__shim int shim_list_empty(const struct list_head *head)
+{
+	return READ_ONCE(head->next) == head;
+}
 
 __shim int list_empty(const struct list_head *head)
 {
-	return READ_ONCE(head->next) == head;
+	SHIM_TRACED(eng_list_look("list_empty", head));
+	return shim_list_empty(head);
 }
 
 __shim int list_is_singular(const struct list_head *head)
@@ -146,13 +165,15 @@ __shim void shim_list_splice(const struct list_head *list, struct list_head *pre
 
 __shim void list_splice(const struct list_head *list, struct list_head *head)
 {
-	if (!list_empty(list))
+	SHIM_TRACED(eng_list_splice("list_splice", list, head));
+	if (!shim_list_empty(list))
 		shim_list_splice(list, head, head->next);
 }
 
 __shim void list_splice_tail(struct list_head *list, struct list_head *head)
 {
-	if (!list_empty(list))
+	SHIM_TRACED(eng_list_splice("list_splice_tail", list, head));
+	if (!shim_list_empty(list))
 		shim_list_splice(list, head->prev, head);
 }
 
@@ -169,17 +190,23 @@ __shim void list_splice_tail_init(struct list_head *list, struct list_head *head
 }
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
-#define list_first_entry(head, type, member) list_entry((head)->next, type, member)
+#define shim_first(head, type, member) list_entry((head)->next, type, member)
+#define list_first_entry(head, type, member) ({				\
+	struct list_head *_hd = (head);					\
+	SHIM_TRACED(eng_list_look("list_first_entry", _hd));		\
+	shim_first(_hd, type, member); })
 #define list_last_entry(head, type, member) list_entry((head)->prev, type, member)
 #define list_first_entry_or_null(head, type, member) ({		\
-	struct list_head *_hd = (head), *_f = READ_ONCE(_hd->next);	\
+	struct list_head *_hd = (head), *_f;				\
+	SHIM_TRACED(eng_list_look("list_first_entry_or_null", _hd));	\
+	_f = READ_ONCE(_hd->next);					\
 	_f != _hd ? list_entry(_f, type, member) : NULL; })
 #define list_next_entry(pos, member) list_entry((pos)->member.next, typeof(*(pos)), member)
 #define list_prev_entry(pos, member) list_entry((pos)->member.prev, typeof(*(pos)), member)
 #define list_for_each(pos, head) \
 	for (pos = (head)->next; pos != (head); pos = pos->next)
 #define list_for_each_entry(pos, head, member)				\
-	for (pos = list_first_entry(head, typeof(*pos), member);	\
+	for (pos = shim_first(head, typeof(*pos), member);		\
 	     &pos->member != (head); pos = list_next_entry(pos, member))
 #define shim_next_rcu(pos, head) ({					\
 	struct list_head *_next = READ_ONCE((pos)->next);		\
@@ -192,7 +219,7 @@ __shim void list_splice_tail_init(struct list_head *list, struct list_head *head
 #define list_for_each_entry_srcu(pos, head, member, cond)		\
 	list_for_each_entry_rcu(pos, head, member)
 #define list_for_each_entry_safe(pos, n, head, member)			\
-	for (pos = list_first_entry(head, typeof(*pos), member),	\
+	for (pos = shim_first(head, typeof(*pos), member),		\
 	     n = list_next_entry(pos, member);				\
 	     &pos->member != (head);					\
 	     pos = n, n = list_next_entry(n, member))

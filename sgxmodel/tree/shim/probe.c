@@ -230,8 +230,8 @@ HARNESS void probe_passes(void)
 		left = reclaimable();
 	}
 	if (left)
-		violate("14-progress", "sgx_reclaim_pages", "passes do not get on\n"
-			"%d pages stay reclaimable, however many passes there are", left);
+		violate("14-progress", "sgx_reclaim_pages", "reclaim makes no progress\n"
+			"%d pages stay on the list, however many passes run", left);
 }
 #else
 HARNESS void tree_reclaim(void)
@@ -279,10 +279,10 @@ HARNESS static void check_free(const struct sgx_epc_page *page, int n)
 			"EPC page %d is on the free list with flags 0x%x", n, page->flags);
 	if (OWNER(page))
 		violate("2-free-flags", "sgx_free_epc_page",
-			"EPC page %d is on the free list and has an owner", n);
+			"EPC page %d is on the free list but has an owner", n);
 	if (f.valid)
 		violate("10-epcm", "sgx_free_epc_page",
-			"EPC page %d is on the free list and valid in the EPCM", n);
+			"EPC page %d is on the free list but valid in the EPCM", n);
 	if (page->poison)
 		violate("10-epcm", "sgx_free_epc_page",
 			"EPC page %d is poisoned and on the free list", n);
@@ -295,13 +295,13 @@ HARNESS static void check_active(const struct sgx_epc_page *page, int n)
 	probe_epcm(n, &f);
 	if (!(page->flags & SGX_EPC_PAGE_RECLAIMER_TRACKED))
 		violate("3-tracked", "sgx_mark_page_reclaimable",
-			"EPC page %d is reclaimable and not TRACKED", n);
+			"EPC page %d is on the reclaimable list but not TRACKED", n);
 	if (!OWNER(page))
 		violate("3-tracked", "sgx_mark_page_reclaimable",
-			"EPC page %d is reclaimable and has no owner", n);
+			"EPC page %d is on the reclaimable list but has no owner", n);
 	if (f.valid && (f.type == SGX_PAGE_TYPE_VA || f.type == SGX_PAGE_TYPE_SECS))
 		violate("4-unreclaimable", "sgx_mark_page_reclaimable",
-			"EPC page %d is a %s page and reclaimable", n,
+			"EPC page %d, a %s page, is on the reclaimable list", n,
 			f.type == SGX_PAGE_TYPE_VA ? "VA" : "SECS");
 }
 
@@ -391,7 +391,7 @@ HARNESS static void check_isolated(int active)
 			if (isolator[n] != me)
 				violate("5-in-progress", where[n] == RECLAIMABLE + 1 ?
 					"sgx_mark_page_reclaimable" : "sgx_free_epc_page",
-					"EPC page %d is put on a list while a reclaimer has it", n);
+					"EPC page %d is put on a list while a reclaimer has isolated it", n);
 			isolator[n] = 0;
 		}
 #else
@@ -432,8 +432,8 @@ HARNESS static void check_waiting(void)
 		passed[n] += taken;
 		if (taken && passed[n] > ahead[n] + eng_scan())
 			violate("14-progress", "sgx_reclaim_pages",
-				"EPC page %d waits while passes take others again and again\n"
-				"%d pages were ahead of it, %d were taken since",
+				"EPC page %d starves: the reclaimer takes other pages again and again\n"
+				"%d pages were ahead of it; %d have been taken since",
 				n, ahead[n], passed[n]);
 	}
 #endif
@@ -518,7 +518,7 @@ HARNESS void probe_nodes(void)
 				size += section_pages[i] * PAGE_SIZE;
 			if ((home < 0 ? 0 : home) == nid && s->node != &sgx_numa_nodes[nid])
 				violate("11-free-count", "sgx_page_cache_init",
-					"EPC section %d is of node %d, and not in its pool", i, nid);
+					"EPC section %d belongs to node %d but is not in its pool", i, nid);
 		}
 #ifdef HAVE_NODE_SIZE
 		if (size && sgx_numa_nodes[nid].size != size)
@@ -559,10 +559,10 @@ HARNESS static void lost(const struct sgx_epc_page *page, int n)
 	if (is_on(&zombie_secs_pages, page))
 		violate("20-end", "sgx_vepc_release",
 			"EPC page %d is a zombie SECS when all is closed\n"
-			"its last child is gone, and nobody tries it again", n);
+			"its last child is gone; EREMOVE is not retried", n);
 	else if (is_on(&sgx_dirty_page_list, page))
 		violate("20-end", "__sgx_sanitize_pages",
-			"EPC page %d stays dirty, for nobody sanitises it any more", n);
+			"EPC page %d stays dirty: no task will sanitise it", n);
 	else
 		violate("20-end", epcm_is_guests(n) ? "sgx_vepc_release" : "sgx_encl_release",
 			"EPC page %d, %s, is on no list when all is closed", n, epcm_kind(n));
@@ -576,7 +576,7 @@ HARNESS static void check_address(u64 paddr, int inside)
 
 	if (has != inside)
 		violate("15-errno", "arch_is_platform_page",
-			"physical address 0x%llx is %s of the EPC, and %staken for one", paddr,
+			"physical address 0x%llx is %s of the EPC, and %streated as such", paddr,
 			inside ? "part" : "no part", has ? "" : "not ");
 }
 
@@ -666,7 +666,7 @@ HARNESS static void check_stale(struct sgx_encl *encl, unsigned long index, cons
 {
 	if (eng_backing_holds(encl->backing, index))
 		violate("8-evicted", "__sgx_encl_eldu",
-			"%s %lu is resident, and its old contents are in the backing file",
+			"%s %lu is resident, but its old contents are still in the backing file",
 			what, index);
 }
 
@@ -684,8 +684,8 @@ HARNESS void probe_encl_unlock(const struct eng_lock *lock)
 		unsigned long index = PFN_DOWN((entry->desc & PAGE_MASK) - encl->base);
 
 		if (marked != (eng_backing_refs(encl->backing, index) > 0))
-			violate("7-being-reclaimed", "", "page %lu is %smarked as being reclaimed, "
-				"and its backing is %sheld", index, marked ? "" : "not ",
+			violate("7-being-reclaimed", "", "page %lu is %smarked BEING_RECLAIMED, "
+				"but its backing is %spinned", index, marked ? "" : "not ",
 				marked ? "not " : "");
 		if (entry->epc_page && !marked)
 			check_stale(encl, index, "page");
@@ -730,11 +730,11 @@ HARNESS void probe_encl(void *private_data)
 			evicted++;
 	}
 	if (resident != (int)encl->secs_child_cnt)
-		violate("9-child-count", "sgx_encl_ewb", "secs_child_cnt is %u with %d pages resident",
+		violate("9-child-count", "sgx_encl_ewb", "secs_child_cnt is %u, but %d pages are resident",
 			encl->secs_child_cnt, resident);
 	if (resident && !encl->secs.epc_page)
 		violate("9-child-count", "sgx_encl_ewb",
-			"the SECS is evicted with %d pages resident", resident);
+			"the SECS is evicted while %d pages are resident", resident);
 	check_slots(encl, resident + !!encl->secs.epc_page, evicted + !encl->secs.epc_page);
 	/* A process that has no thread left uses none of its PTEs. */
 	for (int i = 0; i < ENG_PROCESSES; i++)
@@ -762,13 +762,13 @@ HARNESS void probe_encl_quiet(void *private_data)
 		/* arch_memory_failure() takes a bad page off the list. */
 		if (frame >= 0 && !seen[frame] && !entry->epc_page->poison)
 			violate("1-one-list", "sgx_mark_page_reclaimable",
-				"EPC page %d of a running enclave is on no list and nobody's\n"
+				"EPC page %d of a running enclave is on no list, and no task holds it\n"
 				"it can never be reclaimed", frame);
 #endif
 	}
 	if ((int)encl->page_cnt != pages + 1)
 		violate("12-va-slots", "sgx_encl_shrink",
-			"page_cnt is %u with %d pages and the SECS", encl->page_cnt, pages);
+			"page_cnt is %u, but the enclave has %d pages and a SECS", encl->page_cnt, pages);
 }
 
 /* Whose array of EPC pages an address is in; -1: none's. */

@@ -19,7 +19,7 @@ void eng_printk(const char *fmt, ...) __printf(1, 2);
 		eng_warn(__func__, fmt, ##__VA_ARGS__);		\
 	_c; })
 #define WARN_ONCE(cond, fmt, ...) WARN(cond, fmt, ##__VA_ARGS__)
-#define WARN_ON(cond) WARN(cond, "%s", #cond)
+#define WARN_ON(cond) WARN(cond, "WARN_ON(%s)", #cond)
 #define WARN_ON_ONCE(cond) WARN_ON(cond)
 #define VM_WARN_ON(cond) WARN_ON(cond)
 #define BUG() eng_bug(__func__, "BUG()")
