@@ -11,7 +11,7 @@ Hypothesis.
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import attrs
 
@@ -40,7 +40,7 @@ def runner(revision: Revision, scenario: Scenario, yardstick: bool = True) -> Ru
     return Runner(world, Checks(world, sequential_outcomes(world) if yardstick else None))
 
 
-@lru_cache
+@cache
 def named_runner(revision: Revision, name: str) -> Runner:
     """As :func:`runner`, for a scenario of the catalogue."""
     return runner(revision, scenario(name))
